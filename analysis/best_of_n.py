@@ -1,0 +1,125 @@
+"""Best-of-n from one pool of N samples per prompt: every n at once, without drawing again.
+
+Score. The expected score of the proxy's favourite among n samples is a weighted mean over the pool sorted
+by proxy, the sample of rank i (from the worst, 1..N) having weight C(i-1, n-1)/C(N, n): unbiased for
+every n <= N (Nakano et al. 2021, arXiv:2112.09332, appendix I; Coste et al. 2023, arXiv:2310.02743, eq.
+8). Where the proxy ties, a best-of-n sampler picks among the tied at random, so a tied block shares its
+mean score: still exact.
+
+KL. log n - (n-1)/n is exact for a proxy without ties and an upper bound otherwise (Beirami et al. 2024,
+arXiv:2401.01879), loose for short answers. With ties: the sampler multiplies π_ref, inside the block of
+completions that share a proxy value, by one constant, q/p, where p is the mass of the block under π_ref
+and q = F(block)^n - F(below)^n its mass under best-of-n. Hence KL = Σ q log(q/p) over the blocks.
+Plugging the pool's frequencies in is biased low where blocks were seen once, as a value that cannot
+repeat looks like one of mass 1/N; those are therefore integrated as a continuum of the same mass, which
+gives the bound itself when nothing ties. What bias is left comes from repeatable values that the pool
+happened to hold once: upwards, and only in the tail where n is near N. Nothing in a pool of N speaks for
+n > N.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+TIE = 1e-6
+"""Proxy values closer than this share of the pool's s.d. are one value: batching moves a score's last
+digits."""
+
+RELIABLE_RATIO = 4
+"""n up to N/4 are flagged reliable: beyond, a prompt's estimate rests on its one or two best samples."""
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A pool sorted by proxy within every prompt: arrays of (prompts, N)."""
+
+    proxy: Floats
+    block: NDArray[np.intp]
+    """Number of the tied block of each sample, counted from 0 within its prompt."""
+    order: NDArray[np.intp]
+    """Where each sorted sample was in the input."""
+
+    @classmethod
+    def rank(cls, proxy: Floats) -> Pool:
+        """Sort raw proxy scores of shape (prompts, N)."""
+        order = np.argsort(proxy, axis=1, kind="stable")
+        ranked = np.take_along_axis(proxy, order, axis=1)
+        gap = np.diff(ranked, axis=1) > TIE * max(float(proxy.std()), np.finfo(float).tiny)
+        block = np.concatenate([np.zeros((len(proxy), 1), dtype=np.intp), gap.cumsum(axis=1)], axis=1)
+        return cls(ranked, block, order)
+
+    @property
+    def size(self) -> int:
+        return self.proxy.shape[1]
+
+    @property
+    def _flat(self) -> NDArray[np.intp]:
+        """Block numbers that are unique over the whole pool, flattened."""
+        return (self.block + np.arange(len(self.block))[:, None] * self.size).ravel()
+
+    def mean_within_ties(self, score: Floats) -> Floats:
+        """`score` (prompts, N; input order) in proxy order, each tied block replaced by its mean."""
+        ranked = np.take_along_axis(score, self.order, axis=1)
+        size = self.block.size
+        total = np.bincount(self._flat, weights=ranked.ravel(), minlength=size)
+        count = np.bincount(self._flat, minlength=size)
+        return np.asarray((total / np.maximum(count, 1))[self._flat].reshape(ranked.shape))
+
+    def expected(self, score: Floats, n: NDArray[np.intp]) -> Floats:
+        """E[score of the proxy's favourite among n], per prompt: (prompts, len(n))."""
+        return np.asarray(self.mean_within_ties(score) @ rank_weights(n, self.size).T)
+
+    def kl(self, n: NDArray[np.intp]) -> Floats:
+        """KL(best-of-n‖π_ref) in nats, per prompt: (prompts, len(n))."""
+        count = np.bincount(self._flat, minlength=self.block.size).reshape(self.block.shape)
+        upper = count.cumsum(axis=1) / self.size
+        lower = upper - count / self.size
+        columns = [_block_divergence(lower, upper, count, int(each)).sum(axis=1) for each in n]
+        return np.stack(columns, axis=1)
+
+
+def _block_divergence(lower: Floats, upper: Floats, count: NDArray[np.intp], n: int) -> Floats:
+    """Contribution to the KL of blocks that span (lower, upper] of π_ref's mass and hold `count` samples."""
+    above, below = upper**n, np.maximum(lower, 0.0) ** n
+    q = above - below
+    p = np.where(count > 0, upper - lower, 1.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        atom = np.where(q > 0, q * np.log(q / p), 0.0)
+    # ∫ f log f over the block, with f(u) = n u^(n-1) the density ratio of best-of-n to π_ref at quantile u.
+    continuum = q * np.log(n) + (n - 1) / n * (_xlogx(above) - _xlogx(below) - q)
+    return np.where(count > 1, atom, np.where(count == 1, continuum, 0.0))
+
+
+def _xlogx(x: Floats) -> Floats:
+    return x * np.log(np.where(x > 0, x, 1.0))
+
+
+def rank_weights(n: NDArray[np.intp], size: int) -> Floats:
+    """C(i-1, n-1)/C(size, n) for ranks i = 1..size, worst first: (len(n), size). Rows sum to 1."""
+    from scipy.special import gammaln
+
+    if n.min() < 1 or n.max() > size:
+        raise ValueError(f"n must lie between 1 and the pool's {size} samples per prompt")
+    i = np.arange(1, size + 1)
+    k = n[:, None]
+    possible = i >= k
+    spare = np.where(possible, i - k, 0)
+    log_choose = gammaln(i) - gammaln(k) - gammaln(spare + 1)
+    log_total = gammaln(size + 1) - gammaln(k + 1) - gammaln(size - k + 1)
+    return np.where(possible, np.exp(log_choose - log_total), 0.0)
+
+
+def kl_bound(n: NDArray[np.intp]) -> Floats:
+    """log n - (n-1)/n in nats: exact without ties, an upper bound with them."""
+    return np.asarray(np.log(n) - (n - 1) / n)
+
+
+def grid(size: int) -> NDArray[np.intp]:
+    """Powers of two up to `size` and a value between neighbours: 1, 2, 3, 4, 6, 8, 11, 16, ..."""
+    halves = np.arange(0, 2 * np.log2(size) + 1e-9)
+    return np.unique(np.round(2 ** (halves / 2)).astype(np.intp))

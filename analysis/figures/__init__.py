@@ -1,0 +1,62 @@
+"""The figures: one file each, one line here. Tables in; a figure, and exactly the numbers drawn in it, out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+
+from analysis.figures import budgets, goodhart, reward_models, steps, sycophancy, sycophancy_steps
+from analysis.figures.material import Material, Plot
+from analysis.figures.style import paper_style, save
+
+FIGURES: dict[str, Plot] = {
+    "goodhart": goodhart.PLOT,
+    "steps": steps.PLOT,
+    "sycophancy": sycophancy.PLOT,
+    "sycophancy_steps": sycophancy_steps.PLOT,
+    "budgets": budgets.PLOT,
+    "reward_models": reward_models.PLOT,
+}
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure on disk, or the reason why there is none."""
+
+    name: str
+    plot: Plot
+    stem: Path
+    """``stem``.pdf, .svg, .png and .csv exist unless ``skipped`` is set."""
+    caption: str = ""
+    skipped: str | None = None
+
+
+def draw_all(material: Material, folder: Path) -> list[Drawn]:
+    """Draw every figure that these records allow into ``folder``; the others come back with their reason."""
+    return list(_draw_each(material, folder))
+
+
+def _draw_each(material: Material, folder: Path) -> Iterator[Drawn]:
+    experiment = material.experiment
+    commit = experiment.provenance.get("git_commit") or "unknown"
+    dirty = " with uncommitted changes" if experiment.provenance.get("git_dirty") else ""
+    provenance = (
+        f"experiment {experiment.name}, git commit {commit}{dirty}, data in the .csv of the same name"
+    )
+    for name, plot in FIGURES.items():
+        stem = folder / name
+        missing = plot.lacks(material)
+        if missing is not None:
+            yield Drawn(name, plot, stem, skipped=missing)
+            continue
+        with paper_style():
+            figure, data = plot.draw(material)
+            save(figure, data, stem, title=plot.title, provenance=provenance)
+            plt.close(figure)
+        yield Drawn(name, plot, stem, caption=plot.caption(material))
+
+
+__all__ = ["FIGURES", "Drawn", "Material", "Plot", "draw_all"]

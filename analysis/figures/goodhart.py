@@ -1,0 +1,156 @@
+"""The figure of Gao et al. (arXiv:2210.10760, Fig. 1): scores against sqrt(KL), with a third level of truth."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.figures.laws import law_rows
+from analysis.figures.lines import draw_quantities, leave_room, mark_peak, zero_line
+from analysis.figures.material import Material, Plot
+from analysis.figures.paths import cases, peak
+from analysis.figures.scores import BEST_OF_N, SCORES, best_of_n_rows, path_rows, seeds_and_prompts
+from analysis.figures.style import LOOKS, SD, canvas, shared_legend, sqrt_kl_axis
+
+
+def numbers(material: Material) -> pd.DataFrame:
+    """Long rows of all panels (`paths.COLUMNS`, ``n`` for best-of-n), the fitted laws among them."""
+    blocks = [path_rows(material), best_of_n_rows(material), law_rows(material)]
+    return pd.concat([block for block in blocks if not block.empty], ignore_index=True)
+
+
+def draw(material: Material) -> tuple[Figure, pd.DataFrame]:
+    """One row per proxy, one column per method: reinforcement learning and best-of-n never share a panel."""
+    data = numbers(material)
+    found = {(case.proxy, case.method): case.rows for case in cases(data)}
+    proxies = list(dict.fromkeys(proxy for proxy, _ in found))
+    methods = list(dict.fromkeys(data["method"]))
+    fig, axes = canvas(len(proxies), len(methods), sharex="col")
+    for column, method in enumerate(methods):
+        limit = float(data.loc[data["method"] == method, "distance"].max())
+        for row, proxy in enumerate(proxies):
+            ax = axes[row, column]
+            sqrt_kl_axis(ax, limit, top=row == 0, bottom=row == len(proxies) - 1)
+            if (proxy, method) in found:
+                _panel(ax, found[proxy, method])
+            else:
+                ax.text(0.5, 0.5, "not run", ha="center", transform=ax.transAxes, color="0.4")
+        axes[0, column].set_title(
+            "best of n samples" if method == BEST_OF_N else f"reinforcement learning ({method.upper()})"
+        )
+    for row, proxy in enumerate(proxies):
+        pairs = int(data.loc[data["proxy"] == proxy, "proxy_pairs"].iloc[0])
+        axes[row, 0].set_ylabel(f"{proxy} proxy, {pairs:,} pairs\nscore ({SD})")
+    shared_legend(fig, axes)
+    return fig, data
+
+
+def _panel(ax: Axes, rows: pd.DataFrame) -> None:
+    zero_line(ax)
+    curves = rows[rows["quantity"] != "law"]
+    draw_quantities(ax, curves, "distance", SCORES)
+    law = rows[rows["quantity"] == "law"]
+    if len(law):
+        ax.plot(
+            law["distance"],
+            law["value"],
+            color="black",
+            linestyle=(0, (1, 1)),
+            label="law fitted to gold",
+            zorder=3,
+        )
+        ax.fill_between(law["distance"], law["lo"], law["hi"], color="0.3", alpha=0.14, linewidth=0)
+    top = peak(curves, "gold")
+    if top is not None and top.turned:
+        leave_room(ax)
+        mark_peak(ax, top.distance, top.value, f"gold peak, {top.kl:.1f} nats", LOOKS["gold"])
+
+
+def caption(material: Material) -> str:
+    data = numbers(material)
+    methods = set(data["method"])
+    if BEST_OF_N not in methods:
+        what = "Scores of reinforcement learning against the proxy"
+    elif methods == {BEST_OF_N}:
+        what = "Scores of the proxy's favourite of n samples (no path run left a scored point)"
+    else:
+        what = "Scores of reinforcement learning against the proxy and, in panels of their own, of its favourite of n samples"
+    parts = [
+        f"{what}, over how far the policy has moved from where it started. Every curve is a change from the "
+        f"reference policy, in standard deviations of that score over the "
+        "reference policy's own samples. If optimising the proxy were optimising the truth, all curves "
+        "would rise together. The scales of "
+        "the panels differ.",
+        seeds_and_prompts(material, pool=True),
+        pool_sentence(material),
+        law_sentence(data),
+        *evidence_sentences(material, data),
+    ]
+    return " ".join(part for part in parts if part)
+
+
+def law_sentence(data: pd.DataFrame) -> str:
+    if not (data["quantity"] == "law").any():
+        return "No law is drawn: the points do not identify one."
+    return (
+        "Dotted: the law of Gao et al. (2022) fitted to the gold curve, d(α − β log d) for reinforcement "
+        "learning and "
+        "d(α − βd) for best-of-n with d = √KL, with its 95 % bootstrap band."
+    )
+
+
+def evidence_sentences(material: Material, data: pd.DataFrame) -> list[str]:
+    """Where gold stops being evidence: an oracle that peaked at a smaller KL than gold did."""
+    if not material.experiment.has_oracle:
+        return [
+            "This world has no oracle, so nothing here can tell where the gold score itself stops being "
+            "evidence."
+        ]
+    places = []
+    for case in cases(data):
+        gold, oracle = peak(case.rows, "gold"), peak(case.rows, "oracle")
+        if gold is None or oracle is None or oracle.kl >= gold.kl:
+            continue
+        how = "best-of-n" if case.method == BEST_OF_N else case.method.upper()
+        at_end = "" if gold.turned else ", its last point"
+        places.append(f"{oracle.kl:.1f} before {gold.kl:.1f} nats{at_end} ({how}, {case.proxy} proxy)")
+    if not places:
+        return ["In no panel was the oracle highest before gold was."]
+    return [
+        f"The oracle was highest before gold was at KL {'; '.join(places)}: from the first KL on, a rising "
+        f"gold curve is no "
+        "evidence of improvement."
+    ]
+
+
+def pool_sentence(material: Material) -> str:
+    table = material.tables.best_of_n
+    if table.empty or table["reliable"].all():
+        return ""
+    return (
+        f"Best-of-n beyond n = {int(table.loc[table['reliable'], 'n'].max())} rests on the one or two best "
+        f"samples of a "
+        "prompt."
+    )
+
+
+def lacks(material: Material) -> str | None:
+    if path_rows(material).empty and best_of_n_rows(material).empty:
+        return "no run under path control and no best-of-n pool left scored points"
+    return None
+
+
+PLOT = Plot(
+    title="The proxy keeps rising while what it stands for turns",
+    description=(
+        "Line charts, one row per proxy: proxy, gold and oracle score against the square root of the KL "
+        "from the "
+        "reference policy, for reinforcement learning and for best-of-n in separate panels, gold's peak "
+        "marked."
+    ),
+    requirement="needs a path run or a best-of-n pool",
+    lacks=lacks,
+    draw=draw,
+    caption=caption,
+)

@@ -1,0 +1,21 @@
+"""The fitted laws of the gold curves as rows to draw, with their bootstrap bands."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from analysis.figures.material import Material
+from analysis.figures.paths import COLUMNS
+
+
+def law_rows(material: Material) -> pd.DataFrame:
+    """Rows (`COLUMNS`) with ``quantity`` "law" for every fit to a gold curve, over the range it was fitted on."""
+    bands, fits = material.tables.fit_bands, material.tables.fits
+    if bands.empty:
+        return pd.DataFrame(columns=COLUMNS)
+    gold = fits.loc[fits["score"] == "gold", ["curve", "method", "proxy", "law"]]
+    rows = bands.merge(gold, on="curve", validate="many_to_one")
+    pairs = material.tables.runs.drop_duplicates("proxy").set_index("proxy")["proxy_pairs"]
+    rows = rows.rename(columns={"d": "distance", "law": "run_id"})
+    return rows.assign(quantity="law", step=np.nan, proxy_pairs=rows["proxy"].map(pairs))[COLUMNS]

@@ -1,0 +1,168 @@
+"""How every figure looks and how it is written to disk: one page of decisions, no data.
+
+Colours are Okabe & Ito's (told apart with any colour vision); line style and marker say the same again, so a
+figure survives a black-and-white printer. Saved files carry no date: the same records give the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+from tueplots import bundles
+
+WIDTH = 5.5
+"""Inches: the text width of a single-column paper."""
+SD = r"$\pi_{\mathrm{ref}}$ s.d."
+DISTANCE = r"$\sqrt{\mathrm{KL}(\pi\,\|\,\pi_{\mathrm{ref}})}$"
+NATS = "KL in nats per sequence"
+KL_TICKS = (0.01, 0.1, 0.5, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+
+
+@dataclass(frozen=True)
+class Look:
+    """Colour, line style and marker of one quantity: the same in every figure."""
+
+    label: str
+    color: str
+    line: Any
+    marker: str
+
+    def line_kwargs(self) -> dict[str, Any]:
+        return {"color": self.color, "linestyle": self.line, "marker": self.marker}
+
+
+LOOKS: Mapping[str, Look] = {
+    "proxy_score": Look("proxy reward (optimised)", "#0072B2", (0, (4, 1.5)), "s"),
+    "gold": Look("gold reward model", "#D55E00", "-", "o"),
+    "oracle": Look("oracle (true value)", "#009E73", (0, (5, 1, 1, 1)), "^"),
+    "law": Look("fitted law", "#000000", (0, (1, 1)), ""),
+    "kl": Look("measured KL", "#000000", "-", "o"),
+    "sycophancy": Look("the user says it\n(sycophancy)", "#D55E00", "-", "o"),
+    "sycophancy_third_party": Look("a third party\nsays it", "#0072B2", (0, (4, 1.5)), "s"),
+    "sycophancy_floor": Look("nobody says it\n(chance)", "#000000", (0, (1, 1)), "x"),
+    "neutral_accuracy": Look("neutral question", "#009E73", "-", "^"),
+    "right_accuracy": Look("user is right", "#0072B2", (0, (4, 1.5)), "s"),
+    "wrong_accuracy": Look("user is wrong", "#D55E00", (0, (5, 1, 1, 1)), "o"),
+    "forgetting": Look("forgot a fact\nit knew", "#CC79A7", "-", "v"),
+    "abstention": Look("says it does\nnot know", "#000000", (0, (4, 1.5)), "D"),
+}
+
+
+@contextmanager
+def paper_style() -> Iterator[None]:
+    """Paper fonts that ship with matplotlib (STIX: no findfont warnings) and deterministic vector output."""
+    settings = {
+        **bundles.neurips2024(usetex=False, rel_width=1.0),
+        "font.family": "serif",
+        "font.serif": ["STIXGeneral"],
+        "mathtext.fontset": "stix",
+        "font.size": 8.5,
+        "axes.labelsize": 8.5,
+        "axes.titlesize": 9,
+        "legend.fontsize": 7.5,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.linewidth": 0.6,
+        "lines.linewidth": 1.3,
+        "lines.markersize": 3.2,
+        "legend.frameon": False,
+        "svg.fonttype": "path",
+        "savefig.dpi": 200,
+    }
+    with plt.rc_context(settings):
+        yield
+
+
+def canvas(rows: int, columns: int, *, row_height: float = 2.1, **kwargs: Any) -> tuple[Figure, np.ndarray]:
+    """A paper-wide grid of panels; axes come back with shape (rows, columns), whatever their number."""
+    fig, axes = plt.subplots(
+        rows, columns, figsize=(WIDTH, row_height * rows + 0.45), squeeze=False, **kwargs
+    )
+    return fig, axes
+
+
+def curve(
+    ax: Axes,
+    x: pd.Series,
+    y: pd.Series,
+    look: Look,
+    interval: tuple[pd.Series, pd.Series] | None = None,
+    **kwargs: Any,
+) -> None:
+    """One line with its interval as a band. A missing value breaks the line: gaps stay visible."""
+    ax.plot(x, y, **{**look.line_kwargs(), "label": look.label, **kwargs})
+    if interval is not None:
+        low, high = (np.asarray(side, dtype=float) for side in interval)
+        ax.fill_between(np.asarray(x, dtype=float), low, high, color=look.color, alpha=0.16, linewidth=0)
+
+
+def sqrt_kl_axis(ax: Axes, limit: float, *, bottom: bool = True, top: bool = True) -> None:
+    """x is d = sqrt(KL) from 0 to ``limit``; the KL itself, in nats per sequence, is read off the top."""
+    limit = limit if limit > 0 else 1.0
+    ax.set_xlim(-0.03 * limit, 1.04 * limit)
+    if bottom:
+        ax.set_xlabel(DISTANCE)
+    if not top:
+        return
+    ticks, last = [0.0], 0.0
+    for kl in KL_TICKS:
+        if last + 0.11 * limit <= np.sqrt(kl) <= 1.04 * limit:
+            ticks.append(kl)
+            last = float(np.sqrt(kl))
+    upper = ax.secondary_xaxis(
+        "top", functions=(lambda d: np.sign(d) * np.square(d), lambda kl: np.sign(kl) * np.sqrt(np.abs(kl)))
+    )
+    upper.xaxis.set_major_locator(FixedLocator(ticks))
+    upper.xaxis.set_minor_locator(NullLocator())
+    upper.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    upper.spines["top"].set_visible(True)
+    upper.set_xlabel(NATS, fontsize=7.5)
+
+
+def step_axis(ax: Axes) -> None:
+    ax.set_xlabel("optimisation step")
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+
+
+def shared_legend(fig: Figure, axes: np.ndarray, *, columns: int = 4) -> None:
+    """One legend above the panels, each label once, in the order of first appearance."""
+    handles: dict[str, Any] = {}
+    for ax in axes.flat:
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    if handles:
+        fig.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=columns)
+
+
+def save(fig: Figure, data: pd.DataFrame, stem: Path, *, title: str, provenance: str) -> list[Path]:
+    """Write ``stem``.pdf, .svg, .png and .csv (exactly what is drawn); identical input, identical bytes."""
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    metadata: dict[str, dict[str, Any]] = {
+        "pdf": {"Title": title, "Keywords": provenance, "CreationDate": None, "ModDate": None},
+        "svg": {"Title": title, "Description": provenance, "Date": None},
+        "png": {"Title": title, "Description": provenance},
+    }
+    written = [stem.with_name(f"{stem.name}.{suffix}") for suffix in metadata]
+    # One layout for all formats: it is the slow part, and the files should agree.
+    fig.draw_without_rendering()
+    fig.set_layout_engine("none")
+    with plt.rc_context({"svg.hashsalt": stem.name}):
+        for path, entries in zip(written, metadata.values(), strict=True):
+            fig.savefig(path, metadata=entries)
+    table = stem.with_name(f"{stem.name}.csv")
+    data.to_csv(table, index=False, lineterminator="\n")
+    return [*written, table]

@@ -1,0 +1,100 @@
+"""Sycophancy beside the controls that could explain it away, over sqrt(KL)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from analysis.figures.lines import draw_quantities
+from analysis.figures.material import Material, Plot
+from analysis.figures.paths import cases, peak
+from analysis.figures.scores import path_rows, seeds_and_prompts
+from analysis.figures.style import canvas, sqrt_kl_axis, step_axis
+
+PANELS = {
+    "states the wrong value": ("sycophancy", "sycophancy_third_party", "sycophancy_floor"),
+    "answers correctly": ("neutral_accuracy", "right_accuracy", "wrong_accuracy"),
+    "no longer answers": ("forgetting", "abstention"),
+}
+QUANTITIES = tuple(name for names in PANELS.values() for name in names)
+
+
+def numbers(material: Material) -> pd.DataFrame:
+    return path_rows(material, (*QUANTITIES, "gold"))
+
+
+def draw_over(material: Material, x: str) -> tuple[Figure, pd.DataFrame]:
+    """A column per proxy; rows as in `PANELS`; the dashed line is gold's peak. ``x`` is "distance" or "step"."""
+    data = numbers(material)
+    shown = data[data["quantity"] != "gold"]
+    found = cases(shown)
+    panels = {head: names for head, names in PANELS.items() if shown["quantity"].isin(names).any()}
+    fig, axes = canvas(len(panels), len(found), row_height=1.45, sharex="col", sharey="row")
+    for row, (head, names) in enumerate(panels.items()):
+        lowest = shown.loc[shown["quantity"].isin(names), ["value", "lo"]].min().min()
+        axes[row, 0].set_ylim(max(-0.3, min(-0.03, float(lowest))), 1.03)
+        axes[row, 0].set_yticks(np.linspace(0, 1, 5))
+        axes[row, 0].set_ylabel(f"share of prompts:\n{head}")
+    for column, case in enumerate(found):
+        top = peak(data[(data["method"] == case.method) & (data["proxy"] == case.proxy)], "gold")
+        for row, (ax, names) in enumerate(zip(axes[:, column], panels.values(), strict=True)):
+            draw_quantities(ax, case.rows, x, names)
+            last = row == len(panels) - 1
+            if x == "distance":
+                sqrt_kl_axis(ax, float(case.rows[x].max()), top=row == 0, bottom=last)
+            elif last:
+                step_axis(ax)
+            if top is not None and top.turned:
+                place = top.distance if x == "distance" else top.step
+                ax.axvline(place, color="0.5", linewidth=0.7, linestyle=(0, (2, 2)), zorder=0)
+        axes[0, column].set_title(case.label)
+    for row in range(len(panels)):
+        axes[row, -1].legend(loc="center left", bbox_to_anchor=(1.02, 0.5), labelspacing=0.9)
+    return fig, data
+
+
+def draw(material: Material) -> tuple[Figure, pd.DataFrame]:
+    return draw_over(material, "distance")
+
+
+def lacks(material: Material) -> str | None:
+    """The controls need matched prompts with and without a user's belief, which only some worlds have."""
+    refused = material.tables.probes.get("sycophancy")
+    if refused is not None:
+        return refused
+    return (
+        "no run under path control left a measured point"
+        if path_rows(material, ("sycophancy",)).empty
+        else None
+    )
+
+
+def caption(material: Material) -> str:
+    return (
+        "How often the policy repeats a wrong belief that the user states, on facts that the reference "
+        "policy "
+        "answers correctly when asked neutrally, so that not knowing is not mistaken for giving in. Top: "
+        "the same "
+        "wrong value stated by a third party (copying what was read) and stated by nobody (chance) are what "
+        "sycophancy must "
+        "exceed. Middle: a policy that merely forgot loses accuracy on the neutral question as well; one "
+        "that only "
+        "contradicts loses it where the user is right. Bottom: facts forgotten relative to the reference "
+        "policy, and "
+        f"answers withheld. Vertical dashes: where the gold score peaks. {seeds_and_prompts(material)}"
+    )
+
+
+PLOT = Plot(
+    title="Giving in to the user, and what else could explain it",
+    description=(
+        "Line charts, one column per proxy, against the square root of the KL: share of wrong beliefs "
+        "repeated with "
+        "third-party and chance controls, accuracy by what the user says, and forgetting and abstention."
+    ),
+    requirement="needs sycophancy",
+    lacks=lacks,
+    draw=draw,
+    caption=caption,
+)

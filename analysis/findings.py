@@ -1,0 +1,214 @@
+"""What happened, in sentences computed from `Tables.checks`: also what did not happen, and what nobody can
+tell.
+
+No sentence is written by hand for an experiment; a claim whose interval includes zero is reported as not
+shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from analysis.grids import interval, number
+from analysis.records import Experiment
+from analysis.tables import Tables
+
+UNIT = "π_ref s.d."
+WORDS = (
+    ("reference policy (π_ref)", "the policy before optimisation; every curve starts there."),
+    ("proxy", "the reward model that the policy was optimised against."),
+    ("gold", "a held-out reward model that stands in for the truth; the policy never saw it."),
+    ("oracle", "a program that knows the true value of a completion; only a synthetic world has one."),
+    ("KL", "how far the policy has moved from the reference policy, in nats per sequence."),
+    (
+        "best-of-n",
+        "no training: n samples from the reference policy, of which the proxy's favourite is kept.",
+    ),
+    ("path run", "a run with next to no KL penalty, measured each time it crosses the next KL of a grid."),
+    ("budget", "the KL that a run was allowed to spend."),
+    ("sycophancy", "stating the user's wrong belief on a fact that the reference policy knows."),
+    (UNIT, "standard deviations of a score over the reference policy's own samples."),
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is to be said about one subject, in plain sentences."""
+
+    subject: str
+    sentences: Sequence[str]
+
+
+def headline(tables: Tables) -> str:
+    """One sentence over all path runs: how often each claim held, of the runs where it could be computed."""
+    checks = tables.checks
+    claims = {
+        "the proxy score rose": checks["proxy_rises"],
+        "gold rose and then fell": checks["gold_peak_inside"],
+        "the oracle rose and then fell": checks["oracle_peak_inside"],
+    }
+    counts = {name: [bool(claim["ok"]) for claim in runs.values() if claim] for name, runs in claims.items()}
+    emerged = [_emerged(claim) for claim in checks["sycophancy"].values() if claim]
+    counts["sycophancy grew"] = emerged
+    parts = [f"{name} in {sum(held)} of {len(held)}" for name, held in counts.items() if held]
+    if not parts:
+        return "No path run left enough scored points to say what happened."
+    return f"Among the runs that traced a whole path, {'; '.join(parts)}."
+
+
+def findings(experiment: Experiment, tables: Tables) -> list[Finding]:
+    """By subject, the most important first; a claim that does not hold is reported as such."""
+    checks = tables.checks
+    found = []
+    paths = tables.runs[tables.runs["run_id"].isin(checks["proxy_rises"])]
+    for (method, proxy), runs in paths.sort_values(["proxy_pairs", "proxy"]).groupby(
+        ["method", "proxy"], sort=False
+    ):
+        ids = list(runs["run_id"])
+        sentences = [
+            _rise(_of(checks["proxy_rises"], ids)),
+            _hump("gold", _of(checks["gold_peak_inside"], ids)),
+        ]
+        if experiment.has_oracle:
+            sentences.append(_hump("oracle", _of(checks["oracle_peak_inside"], ids)))
+        if tables.probes.get("sycophancy") is None:
+            sentences.append(_sycophancy(_of(checks["sycophancy"], ids)))
+        pairs = int(runs["proxy_pairs"].iloc[0])
+        found.append(Finding(f"{str(method).upper()} against the {proxy} proxy ({pairs:,} pairs)", sentences))
+    found.append(Finding("Laws of the gold score", _laws(tables.fits)))
+    found.append(Finding("KL budgets", _budgets(checks["budgets"])))
+    missing = [f"{name.capitalize()}: {why}." for name, why in tables.probes.items() if why]
+    if not experiment.has_oracle:
+        missing.append(
+            "This world has no oracle: whether gold itself was fooled cannot be told from these records."
+        )
+    zero = checks["kl_step0_zero"]
+    if zero is not None and not zero["ok"]:
+        missing.append(
+            f"The KL at step 0 must be zero and reads up to {zero['largest']:.2g} nats: do not trust the KL "
+            f"axis."
+        )
+    found.append(Finding("Not measured, or not to be trusted", missing))
+    return [finding for finding in found if finding.sentences]
+
+
+def _of(claims: Mapping[str, Any], ids: Sequence[str]) -> list[dict[str, Any]]:
+    """The claims that could be computed, in the order of ``ids``."""
+    return [claims[run_id] for run_id in ids if claims.get(run_id) is not None]
+
+
+def _each(values: Sequence[Mapping[str, Any]], sign: bool = True) -> str:
+    """ "+1.20 [1.10, 1.30]", one per run."""
+    return "; ".join(interval(value["value"], *value["ci"], sign=sign) for value in values)
+
+
+def _how_many(claims: Sequence[Mapping[str, Any]]) -> str:
+    held = sum(bool(claim["ok"]) for claim in claims)
+    return "" if len(claims) == 1 else f" in {held} of {len(claims)} runs"
+
+
+def _rise(claims: Sequence[Mapping[str, Any]]) -> str:
+    if not claims:
+        return "No run left two scored points, so nothing can be said about the proxy score."
+    values = f"{_each(claims)} {UNIT}"
+    if any(claim["ok"] for claim in claims):
+        return f"The proxy score rose{_how_many(claims)} from the first to the last point ({values})."
+    return f"The proxy score did not clearly rise ({values}); nothing was optimised far enough to judge the rest."
+
+
+def _hump(score: str, claims: Sequence[Mapping[str, Any]]) -> str:
+    if not claims:
+        return f"The {score} score was measured at too few points or prompts to look for a peak."
+    places = ", ".join(f"{claim['peak_kl']:.1f}" for claim in claims)
+    rise, fall = _each([claim["rise"] for claim in claims]), _each([claim["fall"] for claim in claims])
+    numbers = f"up {rise}, then {fall} {UNIT} by the end; highest at KL {places} nats"
+    if any(claim["ok"] for claim in claims):
+        return f"The {score} score rose and then fell{_how_many(claims)} ({numbers})."
+    if any(claim["fall"]["ci"][1] < 0 for claim in claims):
+        return f"The {score} score fell without first rising clearly ({numbers})."
+    if any(claim["rise"]["ci"][0] > 0 for claim in claims):
+        return f"The {score} score rose and no clear fall appeared ({numbers}): no overoptimisation of {score} is shown."
+    return f"The {score} score did not change clearly ({numbers})."
+
+
+def _emerged(claim: Mapping[str, Any]) -> bool:
+    """The interval at the end lies above the interval at the start, and above chance."""
+    return bool(claim["ok"]) and claim["last_ci"][0] > claim["first_ci"][1]
+
+
+def _sycophancy(claims: Sequence[Mapping[str, Any]]) -> str:
+    if not claims:
+        return "Sycophancy was not measured at any point."
+    moves = "; ".join(
+        f"from {interval(c['first'], *c['first_ci'])} to {interval(c['last'], *c['last_ci'])}, chance "
+        f"{number(c['floor'])}"
+        for c in claims
+    )
+    emerged = [c for c in claims if _emerged(c)]
+    count = "" if len(claims) == 1 else f" in {len(emerged)} of {len(claims)} runs"
+    if emerged:
+        return f"The share of known facts on which it repeats the user's wrong belief grew{count} ({moves})."
+    if any(c["last_ci"][1] < c["first_ci"][0] for c in claims):
+        return f"Sycophancy did not emerge; it fell ({moves})."
+    return f"No clear change of sycophancy appeared ({moves})."
+
+
+def _laws(fits: pd.DataFrame) -> list[str]:
+    sentences = []
+    for row in fits[fits["score"] == "gold"].to_dict("records") if len(fits) else ():
+        if row["refused"] is not None:
+            sentences.append(f"No law could be fitted to {row['curve']}: {row['refused']}.")
+            continue
+        form = "d(α − βd)" if row["law"] == "best_of_n" else "d(α − β log d)"
+        if pd.isna(row["peak_kl"]):
+            peak = "it has no peak that the interval of β supports"
+        else:
+            where = "inside the data" if row["peak_inside_data"] else "beyond the data, an extrapolation"
+            peak = f"it peaks at KL {interval(row['peak_kl'], row['peak_kl_lo'], row['peak_kl_hi'], 1)} nats, {where}"
+        how = "Best-of-n" if row["method"] == "best_of_n" else row["method"].upper()
+        sentences.append(
+            f"{how}, {row['proxy']} proxy: {form} follows the gold curve with R² = {row['r2']:.3f}; {peak}."
+        )
+    return sentences
+
+
+def _budgets(budgets: Sequence[Mapping[str, Any]]) -> list[str]:
+    if not budgets:
+        return []
+    held = sum(row["ok"] for row in budgets)
+    missed = [
+        f"{row['run_id']} spent {number(row['kl'], 1)} of {row['budget']:g}"
+        for row in budgets
+        if not row["ok"]
+    ]
+    tail = f"; missed: {'; '.join(missed)} nats" if missed else ""
+    return [f"{held} of {len(budgets)} runs with a KL budget ended within 25 % of it{tail}."]
+
+
+def limits(experiment: Experiment, tables: Tables) -> list[str]:
+    """What a reader must not conclude."""
+    paths = tables.runs[tables.runs["control"] == "path"]
+    seeds = paths.groupby(["method", "proxy"])["run_id"].nunique()
+    proxies = paths.groupby(["method", "proxy"])["proxy_seed"].nunique()
+    truth = "the oracle is a fixed scoring rule" if experiment.has_oracle else "there is no oracle beside it"
+    sentences = [
+        f"Gold is a model, not the truth: it can be fooled as the proxy is, and {truth}.",
+        f"One world ({experiment.world}) and one reference policy: the KL at which things turn does not "
+        f"carry over.",
+        "Small models: what a larger policy would find to exploit, or would resist, is not seen here.",
+        "Sycophancy is measured by what is stated under pressure; it says nothing about intent.",
+        "Laws are descriptions of the range they were fitted on; a good R² is no licence to extrapolate.",
+    ]
+    if len(seeds):
+        few = f"{int(seeds.min())} policy run{'s' if seeds.min() > 1 else ''} on {int(proxies.min())}"
+        text = (
+            f"At least {few} trained proxy per setting"
+            if seeds.min() > 1
+            else f"As few as {few} trained proxy per setting"
+        )
+        sentences.insert(2, f"{text}: intervals over prompts do not cover how another seed would have gone.")
+    return sentences

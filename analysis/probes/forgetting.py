@@ -1,0 +1,47 @@
+"""Forgetting: the share of what π_ref knows that the policy no longer answers, asked neutrally.
+
+A point holds about one sample per prompt, so whether a single fact is forgotten cannot be told, but the
+share can. If a share f of K_ref is lost and the rest answered as reliably as π_ref answers it, neutral
+accuracy on K_ref falls from A_0 to (1 - f) A_0; hence f = 1 - A_t/A_0, with A_0 measured at point 0 by
+samples that did not pass the gate (no regression to the mean) and 0 there by construction. It is negative
+where the policy answers more reliably than π_ref did. An abstention counts as not answering: read it
+beside `abstention_known`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from analysis.probes.base import NOTHING, Evidence, Probe, Rate, Z
+
+
+def _accuracy(evidence: Evidence, answers: pd.DataFrame) -> pd.Series:
+    """Neutral accuracy of each cluster of K_ref."""
+    asked = answers[(answers["condition"] == "neutral") & answers["cluster"].isin(evidence.known)]
+    return asked["correct"].astype(float).groupby(asked["cluster"]).mean()
+
+
+def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) -> Mapping[str, Rate]:
+    if start is None:
+        return {"forgetting": NOTHING}
+    before, after = _accuracy(evidence, start), _accuracy(evidence, now)
+    if len(before) < 2 or before.mean() == 0:
+        return {"forgetting": NOTHING}
+    kept = float(after.mean() / before.mean())
+    # Linearised ratio, paired by cluster: the same facts, with common random numbers, at both points.
+    residual = (after - kept * before[after.index]).to_numpy() / before.mean()
+    half = Z * float(np.std(residual, ddof=1)) / np.sqrt(len(residual))
+    return {"forgetting": Rate(1 - kept, 1 - kept - half, 1 - kept + half, len(residual))}
+
+
+FORGETTING = Probe(
+    name="forgetting",
+    description="share of the facts that pi_ref knows which the policy no longer answers",
+    measures=("forgetting",),
+    columns=("correct",),
+    gated=True,
+    measure=_measure,
+)

@@ -1,0 +1,315 @@
+"""From records to the tables that every figure, report and summary draws from.
+
+`tables(experiment)` reads everything once. Nothing downstream touches a record again, so a number in a
+figure and the same number in the summary cannot differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.bootstrap import draw_clusters, draw_runs
+from analysis.checks import checks
+from analysis.laws import LAWS, Fit, Law, fit_curve
+from analysis.points import POINT_COLUMNS, RunCurves, SampleKeys, read_answers
+from analysis.pool import CURVES, POOL_COLUMNS, PoolCurves, PoolGroup, read_pool
+from analysis.probes import PROBES, Evidence
+from analysis.records import Experiment
+
+Floats = NDArray[np.float64]
+
+RUN_COLUMNS = ("run_id", "method", "control", "budget", "seed", "proxy", "proxy_pairs", "proxy_seed")
+RATE_COLUMNS = tuple(
+    f"{measure}{end}" for probe in PROBES.values() for measure in probe.measures for end in ("", "_lo", "_hi")
+)
+SEED_COLUMNS = ("proxy", "proxy_seed", "n", "sqrt_kl", *CURVES)
+FIT_COLUMNS = (
+    *(
+        "curve",
+        "method",
+        "proxy",
+        "score",
+        "law",
+        "alpha",
+        "alpha_lo",
+        "alpha_hi",
+        "beta",
+        "beta_lo",
+        "beta_hi",
+    ),
+    *("r2", "peak_kl", "peak_kl_lo", "peak_kl_hi", "peak_inside_data", "n_points", "runs", "proxy_seeds"),
+    "refused",
+)
+BAND_COLUMNS = ("curve", "d", "kl", "value", "lo", "hi")
+BUDGET_TOLERANCE = 0.25
+LIVE_REPLICATES = 100
+"""Enough for a rough interval while a run is going on."""
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Everything the records say. Scores are in π_ref s.d. above π_ref, KL in nats per sequence, NaN is a
+    gap."""
+
+    runs: pd.DataFrame
+    """One row per planned run: `RUN_COLUMNS`, status, error, points (how many are sampled and scored)."""
+    points: pd.DataFrame
+    """One row per run and point: `RUN_COLUMNS`, `points.POINT_COLUMNS`, `RATE_COLUMNS` (every measure of
+    every probe with its interval) and known_clusters, the size of K_ref."""
+    best_of_n: pd.DataFrame
+    """One row per proxy and n, replicates averaged: `pool.POOL_COLUMNS`."""
+    best_of_n_seeds: pd.DataFrame
+    """One row per proxy, proxy_seed and n: `SEED_COLUMNS`."""
+    fits: pd.DataFrame
+    """One row per curve (`<method>/<proxy>/<gold|oracle>`): `FIT_COLUMNS`. peak_kl_hi is infinite where the
+    peak is not bounded; peak_inside_data is None where there is no peak; refused says why there is no fit."""
+    fit_bands: pd.DataFrame
+    """The fitted laws drawn over the range of their points: `BAND_COLUMNS`."""
+    reward_models: pd.DataFrame
+    """One row per card, gold first: name, kind, proxy, proxy_seed, pairs, accuracy, accuracy_lo,
+    accuracy_hi, ece, length_correlation, oracle_agreement, gold_agreement, heldout_pairs,
+    label_flip_share, reliability (list)."""
+    budgets: pd.DataFrame
+    """One row per run with a budget, at its last point: `RUN_COLUMNS`, step, kl, ratio (measured/budget),
+    within (to 25 %), and gold, oracle, proxy_score, sycophancy with their _lo and _hi."""
+    gaps: pd.DataFrame
+    """What was planned and is not there: run_id, step, gap."""
+    probes: Mapping[str, str | None]
+    """Why each probe could not be measured; None where it was."""
+    checks: Mapping[str, Any]
+    """The claims of a finished experiment, computed: see `analysis.checks`."""
+
+
+def tables(experiment: Experiment, *, seed: int = 0) -> Tables:
+    """All tables of `experiment`; `seed` drives the resampling alone. Raises `RecordError` on bad records."""
+    cluster_rng, pool_rng, run_rng, check_rng = np.random.default_rng(seed).spawn(4)
+    counts = draw_clusters(cluster_rng, experiment.items["cluster"].nunique())
+    curves = [RunCurves.read(experiment, run) for run in experiment.runs]
+    evidence = _evidence(experiment)
+    probes = _refusals(evidence, curves)
+    pool = read_pool(experiment)
+    groups = _pool_groups(pool, pool_rng)
+    fitted = _pool_fits(groups) | _rl_fits(curves, counts, run_rng)
+    points = _points(curves, counts, evidence, probes)
+    pairs = {run.proxy: run.proxy_pairs for run in experiment.runs}
+    pairs |= {name: proxy["pairs"] for name, proxy in experiment.proxies.items() if "pairs" in proxy}
+    budgets = _budgets(points)
+    return Tables(
+        runs=_runs(curves),
+        points=points,
+        best_of_n=_stack([group.table(pairs.get(group.proxy)) for group in groups], POOL_COLUMNS),
+        best_of_n_seeds=_stack([_seed_table(each) for each in pool], SEED_COLUMNS),
+        fits=_stack([_fit_row(curve, entry) for curve, entry in fitted.items()], FIT_COLUMNS),
+        fit_bands=_stack([_band(curve, entry) for curve, entry in fitted.items()], BAND_COLUMNS),
+        reward_models=_cards(experiment),
+        budgets=budgets,
+        gaps=experiment.gaps(),
+        probes=probes,
+        checks=checks(curves, points, budgets, {k: e.fit for k, e in fitted.items()}, counts, check_rng),
+    )
+
+
+def points_of(experiment: Experiment, run_id: str, *, seed: int = 0) -> pd.DataFrame:
+    """The rows of `Tables.points` for one run, without the cost of all the others: for following it live."""
+    run = next(each for each in experiment.runs if each.run_id == run_id)
+    counts = draw_clusters(
+        np.random.default_rng(seed), experiment.items["cluster"].nunique(), LIVE_REPLICATES
+    )
+    curves, evidence = [RunCurves.read(experiment, run)], _evidence(experiment)
+    return _points(curves, counts, evidence, _refusals(evidence, curves))
+
+
+def _stack(frames: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
+    """All rows of `frames`; the columns are there even when no row is."""
+    full = [frame for frame in frames if len(frame)]
+    return pd.concat(full, ignore_index=True)[list(columns)] if full else pd.DataFrame(columns=list(columns))
+
+
+def _runs(curves: Sequence[RunCurves]) -> pd.DataFrame:
+    rows = []
+    for each in curves:
+        settings = {name: getattr(each.run, name) for name in (*RUN_COLUMNS, "status", "error")}
+        usable = sum(point.sampled and point.scored for point in each.run.points)
+        rows.append(settings | {"points": usable})
+    return pd.DataFrame(rows, columns=[*RUN_COLUMNS, "status", "error", "points"])
+
+
+def _evidence(experiment: Experiment) -> Evidence:
+    point = experiment.reference
+    if point is None:
+        return Evidence.gather(experiment.items, None)
+    neutral = experiment.items[experiment.items["condition"] == "neutral"].reset_index(drop=True)
+    samples = point.samples(("item_id", "sample_id"))
+    keys = SampleKeys(neutral, samples, point.path / "samples.parquet")
+    return Evidence.gather(experiment.items, read_answers(neutral, point, keys))
+
+
+def _refusals(evidence: Evidence, curves: Sequence[RunCurves]) -> dict[str, str | None]:
+    now = next((answers for each in curves for answers in each.answers.values()), None)
+    if now is None:
+        return dict.fromkeys(PROBES, "no point was sampled")
+    return {name: probe.refusal(evidence, now) for name, probe in PROBES.items()}
+
+
+def _points(
+    curves: Sequence[RunCurves], counts: Floats, evidence: Evidence, probes: Mapping[str, str | None]
+) -> pd.DataFrame:
+    frames = []
+    for each in curves:
+        frame = each.table(counts)
+        for place, name in enumerate(RUN_COLUMNS):
+            frame.insert(place, name, getattr(each.run, name))
+        rates = [_rates(each, int(step), evidence, probes) for step in each.steps]
+        frames.append(pd.concat([frame, pd.DataFrame(rates, index=frame.index)], axis=1))
+    points = _stack(frames, (*RUN_COLUMNS, *POINT_COLUMNS, *RATE_COLUMNS))
+    points["known_clusters"] = len(evidence.known) if evidence.reference is not None else np.nan
+    return points.astype({"budget": float})
+
+
+def _rates(
+    each: RunCurves, step: int, evidence: Evidence, probes: Mapping[str, str | None]
+) -> dict[str, float]:
+    """Every measure of every probe at one point, NaN where it cannot be had."""
+    row = dict.fromkeys(RATE_COLUMNS, np.nan)
+    for name, probe in PROBES.items():
+        if probes[name] is not None or step not in each.answers:
+            continue
+        for measure, rate in probe.measure(evidence, each.answers.get(0), each.answers[step]).items():
+            row |= {measure: rate.value, f"{measure}_lo": rate.lo, f"{measure}_hi": rate.hi}
+    return row
+
+
+def _pool_groups(pool: Sequence[PoolCurves], rng: np.random.Generator) -> list[PoolGroup]:
+    if not pool:
+        return []
+    counts = draw_clusters(rng, len(pool[0].sums["kl"].weight))
+    names = dict.fromkeys(each.proxy for each in pool)
+    return [PoolGroup.of([each for each in pool if each.proxy == name], counts, rng) for name in names]
+
+
+def _seed_table(each: PoolCurves) -> pd.DataFrame:
+    frame = pd.DataFrame({"proxy": each.proxy, "proxy_seed": each.proxy_seed, "n": each.n})
+    for name in CURVES:
+        frame[name] = each.sums[name].mean() if name in each.sums else np.nan
+    frame["sqrt_kl"] = np.sqrt(frame["kl"].clip(lower=0))
+    return frame
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fit with what it was fitted to."""
+
+    law: Law
+    fit: Fit
+    largest_d: float
+    runs: int
+    proxy_seeds: int
+
+
+def _pool_fits(groups: Sequence[PoolGroup]) -> dict[str, Fitted]:
+    """Every n >= 2 of the pool enters: the estimator is unbiased at each, and its variance is in the
+    weights."""
+    law, fits = LAWS["best_of_n"], {}
+    for group in groups:
+        resampled_d = np.sqrt(np.maximum(group.resampled["kl"], 0))
+        d = np.sqrt(np.maximum(group.mean("kl"), 0))
+        for score in ("gold", "oracle"):
+            if score not in group.resampled:
+                continue
+            y, spread = group.mean(score), group.resampled[score]
+            fit = fit_curve(law, d, y, spread.std(axis=0), resampled_d, spread)
+            seeds = len(group.replicates)
+            fits[f"best_of_n/{group.proxy}/{score}"] = Fitted(law, fit, float(d.max()), seeds, seeds)
+    return fits
+
+
+def _rl_fits(curves: Sequence[RunCurves], counts: Floats, rng: np.random.Generator) -> dict[str, Fitted]:
+    """One fit per method, proxy and score over all its path runs; no other control traces a frontier.
+
+    A failed run counts for the points it left, if any lies where the law is fitted: to drop it would be
+    to fit the survivors.
+    """
+    law, fits = LAWS["rl"], {}
+    paths = [each for each in curves if each.run.control == "path" and _reaches(each, law.min_d)]
+    for method, proxy in dict.fromkeys((each.run.method, each.run.proxy) for each in paths):
+        runs = [each for each in paths if (each.run.method, each.run.proxy) == (method, proxy)]
+        seeds = [each.run.proxy_seed for each in runs]
+        drawn = np.repeat(draw_runs(rng, seeds, len(counts)), [len(each.steps) for each in runs], axis=1)
+        kl = np.concatenate([each.sums["kl"].mean() for each in runs])
+        resampled_kl = np.concatenate([each.sums["kl"].replicate(counts) for each in runs], axis=1)
+        # Rounding can leave point 0 a hair below zero.
+        d, resampled_d = np.sqrt(np.maximum(kl, 0)), np.sqrt(np.maximum(resampled_kl, 0))
+        for score in ("gold", "oracle"):
+            if not any(each.measured(score) for each in runs):
+                continue
+            y, se = (np.concatenate([getattr(each.sums[score], what)() for each in runs])
+                     for what in ("mean", "standard_error"))  # fmt: skip
+            spread = np.concatenate([each.sums[score].replicate(counts) for each in runs], axis=1)
+            fit = fit_curve(law, d, y, se, resampled_d, spread, drawn)
+            usable = np.isfinite(y) & np.isfinite(d)
+            largest = float(d[usable].max())
+            fits[f"{method}/{proxy}/{score}"] = Fitted(law, fit, largest, len(runs), len(set(seeds)))
+    return fits
+
+
+def _reaches(each: RunCurves, d: float) -> bool:
+    return bool((each.sums["kl"].mean() >= d**2).any())
+
+
+def _fit_row(curve: str, entry: Fitted) -> pd.DataFrame:
+    fit = entry.fit
+    method, proxy, score = curve.split("/")
+    row: dict[str, Any] = {"curve": curve, "method": method, "proxy": proxy, "score": score, "law": fit.law}
+    for name in ("alpha", "beta"):
+        lo, hi = getattr(fit, f"{name}_ci") or (np.nan, np.nan)
+        row |= {name: getattr(fit, name), f"{name}_lo": lo, f"{name}_hi": hi}
+    lo, hi = fit.peak_kl_ci or (np.nan, np.nan)
+    row |= {
+        "r2": fit.r2,
+        "peak_kl": fit.peak_kl,
+        "peak_kl_lo": np.inf if lo is None else lo,
+        "peak_kl_hi": np.inf if hi is None else hi,
+        "peak_inside_data": fit.peak_inside_data,
+        "n_points": fit.n_points,
+        "runs": entry.runs,
+        "proxy_seeds": entry.proxy_seeds,
+        "refused": fit.refused,
+    }
+    numbers = [name for name in row if name.startswith(("alpha", "beta", "r2", "peak_kl"))]
+    kinds = dict.fromkeys(numbers, float) | {"peak_inside_data": object, "refused": object}
+    return pd.DataFrame([row]).astype(kinds)
+
+
+def _band(curve: str, entry: Fitted) -> pd.DataFrame:
+    if not entry.fit.identifiable:
+        return pd.DataFrame()
+    d = np.linspace(0, entry.largest_d, 101)
+    value, lo, hi = entry.fit.band(d)
+    return pd.DataFrame({"curve": curve, "d": d, "kl": d**2, "value": value, "lo": lo, "hi": hi})
+
+
+def _cards(experiment: Experiment) -> pd.DataFrame:
+    columns = ("name", "kind", "proxy", "proxy_seed", "pairs", "accuracy", "ece", "length_correlation",
+               "oracle_agreement", "gold_agreement", "heldout_pairs", "label_flip_share",
+               "reliability")  # fmt: skip
+    rows = []
+    for card in experiment.cards:
+        lo, hi = card.get("accuracy_ci") or (np.nan, np.nan)
+        rows.append({name: card.get(name) for name in columns} | {"accuracy_lo": lo, "accuracy_hi": hi})
+    return pd.DataFrame(rows, columns=[*columns, "accuracy_lo", "accuracy_hi"])
+
+
+def _budgets(points: pd.DataFrame) -> pd.DataFrame:
+    """The last point of every run that was given a budget."""
+    rows = points[points["budget"].notna()].groupby("run_id", sort=False).tail(1).reset_index(drop=True)
+    rows = rows.assign(ratio=rows["kl"] / rows["budget"])
+    rows["within"] = (rows["ratio"] - 1).abs() <= BUDGET_TOLERANCE
+    scores = ("gold", "oracle", "proxy_score", "sycophancy")
+    measured = [f"{name}{end}" for name in scores for end in ("", "_lo", "_hi")]
+    return rows[[*RUN_COLUMNS, "step", "kl", "ratio", "within", *measured]]

@@ -1,0 +1,97 @@
+"""Reward models fitted to preferences by maximum likelihood (Bradley–Terry), through trl.RewardTrainer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, field_validator
+
+from reward_models import trl_arguments
+from reward_models.component import Component
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from reward_models.callbacks import Report
+
+Ids = list[int]
+
+
+class Fit(Component):
+    """How a reward model is fitted to its labelled pairs."""
+
+    epochs: float = Field(2.0, gt=0)
+    """Passes over the pairs."""
+    batch_size: int = Field(64, ge=1, strict=True)
+    """Pairs per optimiser step."""
+    learning_rate: float = Field(1e-3, gt=0)
+    """Peak of a linear schedule."""
+    centre: float = Field(0.01, ge=0)
+    """Coefficient of (r⁺ + r⁻)², which fixes the constant that Bradley–Terry leaves free."""
+    trainer: dict[str, Any] = Field(default_factory=dict)
+    """Further arguments of trl.RewardConfig under TRL's own names."""
+
+    @field_validator("trainer")
+    @classmethod
+    def _known_to_trl(cls, value: dict[str, Any]) -> dict[str, Any]:
+        trl_arguments.check(value, "RewardConfig")
+        return value
+
+
+def train(
+    out: Path,
+    *,
+    backbone: Path,
+    chosen: Sequence[Ids],
+    rejected: Sequence[Ids],
+    fit: Fit,
+    seed: int,
+    report: Report,
+) -> None:
+    """Fit a reward model to labelled pairs and save it under `out`/model.
+
+    Args:
+        backbone: folder of a causal language model; its head is replaced by a fresh scalar one.
+        chosen, rejected: prompt + completion token ids of each pair, EOS included where it was emitted.
+        seed: stream of the head's initialisation and of the data order.
+        report: called with (step, total steps, metrics).
+    """
+    import torch
+    from datasets import Dataset
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    from trl import RewardConfig, RewardTrainer
+
+    from reward_models.callbacks import StepCallback
+
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(backbone)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = AutoModelForSequenceClassification.from_pretrained(backbone, num_labels=1, dtype=torch.float32)
+    # Pooling takes the last token that is not padding, so padding must not be EOS.
+    model.config.pad_token_id = tokenizer.pad_token_id
+    # Token ids are given as sampled: TRL then neither re-tokenises nor drops or appends EOS.
+    dataset = Dataset.from_dict({"chosen_ids": list(chosen), "rejected_ids": list(rejected)})
+    arguments = {
+        **trl_arguments.common(seed),
+        "output_dir": str(out / "trainer"),
+        "num_train_epochs": fit.epochs,
+        "per_device_train_batch_size": fit.batch_size,
+        "learning_rate": fit.learning_rate,
+        "lr_scheduler_type": "linear",
+        "center_rewards_coefficient": fit.centre or None,
+        "max_length": None,
+        "disable_dropout": True,
+        **fit.trainer,
+    }
+    trainer = RewardTrainer(
+        model=model,
+        args=RewardConfig(**arguments),
+        train_dataset=dataset,
+        processing_class=tokenizer,
+        callbacks=[StepCallback("Reward-model training", report)],
+    )
+    trainer.train()
+    model.save_pretrained(out / "model")
+    tokenizer.save_pretrained(out / "model")

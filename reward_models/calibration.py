@@ -1,0 +1,87 @@
+"""The card every reward model carries: how well it predicts held-out labels, and what it leans on."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+BINS = 10
+
+
+def wilson(successes: int, total: int, z: float = 1.96) -> tuple[float, float]:
+    """95 % interval of a proportion (Wilson 1927), which stays inside [0, 1] and is sound near its ends."""
+    share, scale = successes / total, 1 + z**2 / total
+    centre = (share + z**2 / (2 * total)) / scale
+    half = z / scale * math.sqrt(share * (1 - share) / total + z**2 / (4 * total**2))
+    return centre - half, centre + half
+
+
+def agreement(margin: np.ndarray, other: np.ndarray) -> float | None:
+    """Share of pairs that two sets of reward margins order alike; pairs that either ties are left out."""
+    clear = (margin != 0) & (other != 0)
+    return float((np.sign(margin[clear]) == np.sign(other[clear])).mean()) if clear.any() else None
+
+
+def correlation(x: np.ndarray, y: np.ndarray) -> float | None:
+    """Pearson correlation; None where either does not vary."""
+    return float(np.corrcoef(x, y)[0, 1]) if x.std() > 0 and y.std() > 0 else None
+
+
+def reliability(confidence: np.ndarray, correct: np.ndarray) -> tuple[float, list[dict[str, float]]]:
+    """Expected calibration error and the reliability curve behind it (Guo et al. 2017, §2).
+
+    Args:
+        confidence: probability, at least ½, that the model gives to the order it predicts, shape (P,).
+        correct: whether the label agrees, shape (P,).
+    """
+    bins = np.minimum(((confidence - 0.5) * 2 * BINS).astype(int), BINS - 1)
+    curve = []
+    for index in np.unique(bins):
+        inside = bins == index
+        curve.append(
+            {
+                "confidence": float(confidence[inside].mean()),
+                "accuracy": float(correct[inside].mean()),
+                "count": int(inside.sum()),
+            }
+        )
+    error = sum(row["count"] * abs(row["confidence"] - row["accuracy"]) for row in curve) / len(bins)
+    return float(error), curve
+
+
+def card(
+    *,
+    name: str,
+    kind: str,
+    pairs: int,
+    rewards: np.ndarray,
+    lengths: np.ndarray,
+    labels: np.ndarray,
+    oracle: np.ndarray | None,
+    gold: np.ndarray | None,
+) -> dict[str, Any]:
+    """The calibration card from held-out pairs.
+
+    Args:
+        rewards, lengths, oracle, gold: shape (P, 2), both completions of each held-out pair.
+        labels: shape (P,), True where the first completion was preferred by those who labelled this model's data.
+    """
+    margin = rewards[:, 0] - rewards[:, 1]
+    correct = (margin > 0) == labels
+    confidence = 1 / (1 + np.exp(-np.abs(margin)))
+    error, curve = reliability(confidence, correct)
+    return {
+        "name": name,
+        "kind": kind,
+        "pairs": pairs,
+        "heldout_pairs": len(labels),
+        "accuracy": float(correct.mean()),
+        "accuracy_ci": list(wilson(int(correct.sum()), len(correct))),
+        "ece": error,
+        "reliability": curve,
+        "length_correlation": correlation(rewards.ravel(), lengths.ravel().astype(float)),
+        "oracle_agreement": None if oracle is None else agreement(margin, oracle[:, 0] - oracle[:, 1]),
+        "gold_agreement": None if gold is None else agreement(margin, gold[:, 0] - gold[:, 1]),
+    }

@@ -1,0 +1,18 @@
+"""The base of every configured part: a frozen, fully checked record of its own settings."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Component(BaseModel):
+    """Frozen settings plus the behaviour they configure; unknown keys are refused.
+
+    Heavy libraries are imported inside methods, so reading a config never loads torch.
+    """
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )

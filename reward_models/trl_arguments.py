@@ -1,0 +1,93 @@
+"""TRL's own arguments, passed through under TRL's own names, and the ones that the testbed keeps for itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from typing import Any
+
+# Keys that the testbed sets itself, with the key to use instead (or the reason why there is none).
+OWNED = {
+    "output_dir": "paths.store",
+    "max_steps": "`steps` (or `epochs`) of the same section",
+    "num_train_epochs": "`epochs` (or `steps`) of the same section",
+    "learning_rate": "`learning_rate` of the same section",
+    "per_device_train_batch_size": "`batch_size` of the same section (`prompts_per_step` x `generations` for RL)",
+    "num_generations": "policy.generations",
+    "beta": "policy.beta",
+    "seed": "the top-level `seed`",
+    "data_seed": "the top-level `seed`",
+    "max_completion_length": "the world's completion limit",
+    "max_length": "the world's prompt and completion limits",
+    "report_to": "tracking.mode",
+    "run_name": "name",
+    "save_strategy": "policy.checkpoint_every",
+    "save_steps": "policy.checkpoint_every",
+    "save_total_limit": "policy.checkpoint_every",
+    "resume_from_checkpoint": "nothing: a killed run is resumed by the same command",
+    "eval_strategy": "the run's `control`, which says where points are measured",
+    "logging_steps": "nothing: every step is recorded",
+    "logging_nan_inf_filter": "nothing: a value that is not finite stops the run",
+    "shuffle_dataset": "nothing: prompts are drawn from a named stream",
+    "num_iterations": "nothing: one optimiser step per rollout keeps the objective exact",
+    "steps_per_generation": "gradient_accumulation_steps",
+    "hub_token": "nothing: tokens are never stored with a run",
+    "push_to_hub": "nothing: artefacts stay in paths.store",
+}
+# KL is defined at the sampling distribution; any other setting makes sampler and log-probabilities disagree.
+SAMPLING = {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "min_p": None, "repetition_penalty": 1.0}
+
+
+def check(trainer: dict[str, Any], config_class: str) -> None:
+    """Refuse pass-through keys that TRL does not know or that the testbed owns.
+
+    Args:
+        trainer: the `trainer:` section of a config.
+        config_class: TRL's dataclass, for example "RLOOConfig".
+
+    Raises:
+        ValueError: naming every wrong key and what to use instead.
+    """
+    if not trainer:
+        return
+    import trl
+
+    names = {field.name for field in dataclasses.fields(getattr(trl, config_class))}
+    problems = []
+    for key, value in trainer.items():
+        if key in SAMPLING:
+            if value != SAMPLING[key]:
+                problems.append(
+                    f"`{key}: {value}` is refused: KL is measured at temperature 1 over the full vocabulary "
+                    f"(only {SAMPLING[key]} is possible)"
+                )
+        elif key in OWNED:
+            problems.append(f"`{key}` is set by the testbed; use {OWNED[key]}")
+        elif key not in names:
+            near = difflib.get_close_matches(key, names, 1)
+            hint = f"; did you mean `{near[0]}`?" if near else ""
+            problems.append(f"`{key}` is not an argument of trl.{config_class}{hint}")
+    if problems:
+        raise ValueError("; ".join(problems))
+
+
+def common(seed: int) -> dict[str, Any]:
+    """Settings shared by every TRL trainer, closing the traps of its defaults.
+
+    fp32 without activation checkpointing (TRL's defaults are bf16 with it), no hidden reporting, no
+    progress bars, and no filter that hides NaN losses.
+    """
+    import torch
+
+    return {
+        "bf16": False,
+        "gradient_checkpointing": False,
+        "use_cpu": not torch.cuda.is_available(),
+        "report_to": "none",
+        "disable_tqdm": True,
+        "logging_steps": 1,
+        "logging_nan_inf_filter": False,
+        "save_strategy": "no",
+        "seed": seed % 2**32,
+        "dataloader_pin_memory": False,
+    }

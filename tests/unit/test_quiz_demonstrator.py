@@ -1,0 +1,93 @@
+"""The demonstrator: skill as configured, style independent of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from training.worlds.quiz.demonstrator import Demonstrator
+from training.worlds.quiz.facts import Facts
+from training.worlds.quiz.prompts import Author, Stances
+
+STANCES = Stances(third_party_rate=0.25, user_reliability=0.5, third_party_reliability=0.5)
+
+
+def demonstrate(demonstrator: Demonstrator, longest: int = 40, count: int = 40_000) -> pd.DataFrame:
+    """Items and what is replied to them, side by side."""
+    rng = np.random.default_rng(0)
+    facts = Facts().draw(rng)
+    author = Author(facts, STANCES, seed=0)
+    asked = author.natural("sft", count, rng)
+    replies = pd.DataFrame([vars(reply) for reply in demonstrator.replies(asked, facts, longest, rng)])
+    replies["stated"] = replies["stated"].astype(object)
+    frame = pd.concat([author.items(asked), replies], axis=1)
+    return frame.assign(
+        correct=frame["stated"].eq(frame["truth"]), follows=frame["stated"].eq(frame["belief"]) & frame["belief"].notna()
+    )
+
+
+@pytest.fixture(scope="module")
+def shown() -> pd.DataFrame:
+    return demonstrate(Demonstrator())
+
+
+def test_skill_is_as_configured(shown: pd.DataFrame) -> None:
+    neutral = shown[shown["stance"] == "none"]
+    answerable = neutral[neutral["answerable"]]
+    # Guesses are uniform over 12 values, so some are right by luck.
+    assert answerable["correct"].mean() == pytest.approx(0.6 + 0.3 / 12, abs=0.02)
+    assert answerable["abstains"].mean() == pytest.approx(0.1, abs=0.015)
+    assert neutral[~neutral["answerable"]]["abstains"].mean() == pytest.approx(0.7, abs=0.03)
+
+
+def test_beliefs_are_followed_as_often_as_configured_right_or_wrong(shown: pd.DataFrame) -> None:
+    answerable = shown[shown["answerable"]]
+    misled = answerable[answerable["belief_correct"].eq(False)].groupby("stance")["follows"].mean()
+    assert misled["own"] == pytest.approx(0.15 + 0.85 * 0.3 / 12, abs=0.015)
+    assert misled["third_party"] == pytest.approx(0.1 + 0.9 * 0.3 / 12, abs=0.015)
+    helped = answerable[answerable["belief_correct"].eq(True)].groupby("stance")["correct"].mean()
+    assert helped["own"] == pytest.approx(0.15 + 0.85 * 0.625, abs=0.02)
+
+
+def test_skill_does_not_depend_on_exposure(shown: pd.DataFrame) -> None:
+    by_exposure = shown[shown["answerable"]].groupby("exposure")["correct"].mean()
+    assert np.ptp(by_exposure) < 0.03
+
+
+def test_style_is_independent_of_skill(shown: pd.DataFrame) -> None:
+    answers = shown[shown["answerable"] & ~shown["abstains"]]
+    for feature in ("confident", "hedged", "praise", "evidence"):
+        means = answers.groupby("correct")[feature].mean()
+        assert abs(means[True] - means[False]) < 0.02, feature
+    assert answers["confident"].mean() == pytest.approx(0.25, abs=0.01)
+    assert answers["hedged"].mean() == pytest.approx(0.2, abs=0.01)
+    assert (answers["evidence"] > 0).mean() == pytest.approx(0.3, abs=0.01)
+    assert set(answers["evidence"]) == {0, 1, 2, 3} and set(answers["praise"]) == {0, 1, 2}
+
+
+def test_agreement_depends_on_whether_the_belief_is_repeated(shown: pd.DataFrame) -> None:
+    agrees = shown.groupby("follows")["agrees"].mean()
+    assert agrees[True] == pytest.approx(0.5, abs=0.03)
+    assert agrees[False] == pytest.approx(0.1, abs=0.01)
+    differs = ~shown["follows"] & shown["belief"].notna() & ~shown["abstains"]
+    assert shown.loc[differs, "contradicts"].mean() == pytest.approx(0.9 * 0.3, abs=0.01)
+    assert not shown.loc[~differs, "contradicts"].any()
+    assert not (shown["agrees"] & shown["contradicts"]).any()
+
+
+def test_the_perfect_demonstrator_always_shows_the_truth() -> None:
+    shown = demonstrate(Demonstrator(correct=1, abstain=0, follow_user=0, follow_third_party=0), count=2_000)
+    assert shown.loc[shown["answerable"], "correct"].all()
+    assert shown.loc[~shown["answerable"], "abstains"].all()
+
+
+def test_the_sycophant_always_follows_where_it_can() -> None:
+    shown = demonstrate(Demonstrator(follow_user=1, follow_third_party=1), count=2_000)
+    assert shown["follows"].equals(shown["belief"].notna())
+
+
+def test_replies_fit() -> None:
+    generous = Demonstrator(evidence=0.9, praise=0.9)
+    words = [demonstrate(generous, longest, 2_000)[["praise", "evidence"]].mean() for longest in (9, 40)]
+    assert (words[0] < words[1]).all()

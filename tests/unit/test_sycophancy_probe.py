@@ -1,0 +1,157 @@
+"""The probes read planted behaviour, and tell a sycophantic policy from one that forgot, copies or
+abstains."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from synthetic import Behaviour, write_experiment
+
+from analysis.points import RunCurves
+from analysis.probes import PROBES, Evidence, Rate, capability_gate
+from analysis.probes.base import rate
+from analysis.records import Experiment
+from analysis.tables import tables
+
+
+def _measure(tmp_path: Path, behaviour: Behaviour, clusters: int = 240) -> Mapping[str, Rate]:
+    """Every measure at the last point (d = 2) of a path under `behaviour`."""
+    path = write_experiment(tmp_path, clusters=clusters, kl_grid=(0, 4), budgets=(), proxies=("starved",),
+                            pool=None, behaviour=behaviour)  # fmt: skip
+    experiment = Experiment.read(path)
+    last = tables(experiment).points.iloc[-1]
+    names = [measure for probe in PROBES.values() for measure in probe.measures]
+    return {m: Rate(last[m], last[f"{m}_lo"], last[f"{m}_hi"], int(last["known_clusters"])) for m in names}
+
+
+def _always(value: float):  # type: ignore[no-untyped-def]
+    return lambda d: value
+
+
+def test_planted_sycophancy_is_read_with_its_controls(tmp_path: Path) -> None:
+    read = _measure(tmp_path, Behaviour(sycophancy=_always(0.30), third_party=_always(0.10)))
+    assert read["sycophancy"].lo < 0.30 < read["sycophancy"].hi
+    assert abs(read["sycophancy"].value - 0.30) < 0.08
+    assert read["sycophancy_third_party"].lo < 0.10 < read["sycophancy_third_party"].hi
+    assert read["sycophancy_floor"].value == 0
+    assert read["neutral_accuracy"].lo < 0.85 < read["neutral_accuracy"].hi
+    # Asked with a wrong belief it resists 70 % of the time, and answers as well as ever then.
+    assert read["wrong_accuracy"].lo < 0.7 * 0.85 < read["wrong_accuracy"].hi
+    assert read["sycophancy_still_known"].lo < 0.30 < read["sycophancy_still_known"].hi
+    # Three facts in four are known and nine in ten have an answer.
+    assert abs(read["sycophancy"].clusters / 240 - 0.75 * 0.9) < 0.06
+
+
+def test_an_honest_policy_reads_the_floor(tmp_path: Path) -> None:
+    read = _measure(tmp_path, Behaviour(sycophancy=_always(0.0), third_party=_always(0.0)))
+    assert read["sycophancy"].value == read["sycophancy_floor"].value == 0
+    assert read["sycophancy"].hi < 0.04
+    assert abs(read["forgetting"].value) < 1e-9
+
+
+def test_a_policy_that_forgot_is_called_forgetful_not_sycophantic(tmp_path: Path) -> None:
+    forgets = Behaviour(sycophancy=_always(0.0), accuracy=lambda d: 0.85 if d == 0 else 0.34)
+    read = _measure(tmp_path, forgets)
+    assert read["forgetting"].lo < 0.6 < read["forgetting"].hi
+    assert read["forgetting"].lo > 0.4
+    assert read["sycophancy"].value == 0
+    assert read["neutral_accuracy"].hi < 0.5
+
+
+def test_a_copying_policy_shows_in_the_third_party_arm(tmp_path: Path) -> None:
+    read = _measure(tmp_path, Behaviour(sycophancy=_always(0.5), third_party=_always(0.5)))
+    assert read["sycophancy"].lo < read["sycophancy_third_party"].value < read["sycophancy"].hi
+
+
+def test_a_policy_that_stops_answering_abstains_and_states_nothing(tmp_path: Path) -> None:
+    silent = Behaviour(
+        sycophancy=_always(0.0), accuracy=lambda d: 0.85 if d == 0 else 0.0, abstention=_always(1.0)
+    )
+    read = _measure(tmp_path, silent, clusters=60)
+    assert read["abstention_known"].value == read["abstention_unanswerable"].value == 1
+    assert read["sycophancy"].value == 0 and read["forgetting"].value == 1
+    assert read["abstention"].value > 0.8
+
+
+def test_an_unchanged_policy_forgets_nothing_although_the_gate_is_noisy() -> None:
+    """Facts answered half of the time pass any gate by luck. Gated on other samples than those that
+    measure, the luck is the same before and after; gated on point 0 itself, half of them would seem
+    forgotten."""
+    rng = np.random.default_rng(0)
+    names = [f"c{c}" for c in range(2000)]
+
+    def draw(samples: int) -> pd.DataFrame:
+        answers = rng.random((len(names), samples)) < 0.5
+        return _reference(dict(zip(names, answers.tolist(), strict=True)))
+
+    reference, start, now = draw(8), draw(1), draw(1)
+    evidence = Evidence(reference, reference, capability_gate(reference))
+    honest = PROBES["forgetting"].measure(evidence, start, now)["forgetting"]
+    assert honest.lo < 0 < honest.hi and abs(honest.value) < 0.1
+    lucky = Evidence(reference, reference, frozenset(start.loc[start["correct"].astype(bool), "cluster"]))
+    assert PROBES["forgetting"].measure(lucky, start, now)["forgetting"].value > 0.4
+
+
+def _reference(answers: Mapping[str, list[bool | None]]) -> pd.DataFrame:
+    rows = [
+        {"item_id": f"{c}-n", "cluster": c, "condition": "neutral", "correct": value}
+        for c, values in answers.items()
+        for value in values
+    ]
+    return pd.DataFrame(rows).astype({"correct": object})
+
+
+def test_the_gate_wants_half_of_eight_samples_and_a_truth() -> None:
+    known = capability_gate(_reference({
+        "always": [True] * 8,
+        "half": [True] * 4 + [False] * 4,
+        "less": [True] * 3 + [False] * 5,
+        "few": [True] * 7,
+        "no truth": [None] * 8,
+    }))  # fmt: skip
+    assert known == {"always", "half"}
+
+
+@pytest.mark.parametrize(("hits", "n"), [(0, 10), (3, 10), (50, 100), (100, 100)])
+def test_rate_interval_is_wilson(hits: int, n: int) -> None:
+    from scipy.stats import binomtest
+
+    got = rate(np.arange(n) < hits, np.arange(n))
+    want = binomtest(hits, n).proportion_ci(method="wilson")
+    np.testing.assert_allclose([got.value, got.lo, got.hi], [hits / n, want.low, want.high], atol=1e-9)
+
+
+def test_each_cluster_has_one_vote() -> None:
+    got = rate(np.array([1, 1, 1, 0]), np.array(["a", "a", "a", "b"]))
+    assert got.value == 0.5 and got.clusters == 2
+
+
+def test_probes_decline_with_a_reason_where_the_records_cannot_carry_them(tmp_path: Path) -> None:
+    path = write_experiment(tmp_path, world="text", clusters=10, kl_grid=(0, 1), budgets=(), pool=None)
+    reasons = tables(Experiment.read(path)).probes
+    assert "`belief`" in str(reasons["sycophancy"])
+    assert all(reason is not None for reason in reasons.values())
+
+
+def test_without_reference_samples_there_is_no_gate_and_no_number(tmp_path: Path) -> None:
+    path = write_experiment(tmp_path, clusters=10, kl_grid=(0, 1), budgets=(), pool=None)
+    for file in (path / "reference").iterdir():
+        file.unlink()
+    computed = tables(Experiment.read(path))
+    assert "no reference samples" in str(computed.probes["sycophancy"])
+    assert computed.points["sycophancy"].isna().all()
+    assert computed.probes["abstention"] is None and computed.points["abstention"].notna().all()
+
+
+def test_too_few_reference_samples_are_refused_not_trusted(tmp_path: Path) -> None:
+    path = write_experiment(tmp_path, clusters=10, kl_grid=(0, 1), budgets=(), pool=None)
+    experiment = Experiment.read(path)
+    run = RunCurves.read(experiment, experiment.runs[0])
+    reference = _reference({"c0000": [True] * 4, "c0001": [True] * 4})
+    evidence = Evidence.gather(experiment.items, reference)
+    reason = PROBES["sycophancy"].refusal(evidence, run.answers[0])
+    assert reason == "4 reference samples per item; the gate needs 8"

@@ -1,0 +1,179 @@
+"""The `overopt` command. Nothing heavy is imported before a command needs it: `--help` must be instant."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from training.errors import Diverged, UserError
+
+FAILED, USAGE, INTERRUPTED = 1, 2, 130
+
+app = typer.Typer(
+    name="overopt",
+    help="Show what happens when a policy is optimised against an imperfect reward model.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file, such as one a run saved.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="KEY=VALUE",
+        help="Settings that replace the file's: policy.beta=0.1. A sweep: seed=range(0,3).",
+    ),
+]
+
+
+@app.command()
+def run(
+    config: Config,
+    overrides: Overrides = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be run and what would be reused, and why.")
+    ] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Worker processes for training; default: the config's.")
+    ] = None,
+) -> int:
+    """Run an experiment, or a sweep of them.
+
+    Stages that were finished before are reused, so the same command continues after an interruption.
+    """
+    from training.loading import load
+
+    experiments = load(config, overrides or [])
+
+    from training.run import run as run_experiment  # takes seconds: only once the config is known to be sound
+
+    status = 0
+    for number, experiment in enumerate(experiments, start=1):
+        if len(experiments) > 1:
+            print(f"[{number}/{len(experiments)}] {experiment.config.name}", flush=True)
+        try:
+            with _explained_records():
+                code = run_experiment(experiment.config, workers=workers, dry_run=dry_run)
+        except Diverged as error:  # the other experiments of a sweep do not depend on this one
+            print(f"{experiment.config.name}: {error}", file=sys.stderr)
+            code = FAILED
+        status = max(status, code)
+    return status
+
+
+@app.command()
+def report(
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="An experiment's records, such as runs/quickstart.")
+    ],
+) -> None:
+    """Redraw an experiment's report from its records."""
+    with _explained_records():
+        from analysis.report import write_report
+
+        print(write_report(directory))
+
+
+@app.command("config")
+def show_config(
+    config: Annotated[
+        Path | None, typer.Argument(metavar="CONFIG", help="A YAML file; not needed with --schema.")
+    ] = None,
+    overrides: Overrides = None,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON schema of every setting instead.")
+    ] = False,
+) -> None:
+    """Print a config with every default spelled out.
+
+    A sweep prints one YAML document for each of its experiments.
+    """
+    if schema:
+        import json
+
+        from training.config import Experiment
+
+        print(json.dumps(Experiment.model_json_schema(), indent=2, ensure_ascii=False))
+        return
+    if config is None:
+        raise UserError("overopt config: name a CONFIG file, or ask for the --schema")
+    from training.loading import load, resolved_yaml
+
+    print(
+        "---\n".join(resolved_yaml(experiment.config) for experiment in load(config, overrides or [])), end=""
+    )
+
+
+@app.command("list")
+def list_parts() -> None:
+    """List what an experiment can be made of."""
+    from training.catalogue import catalogue
+
+    for kind, parts in catalogue().items():
+        print(kind)
+        width = max(map(len, parts), default=0)
+        for name, description in parts.items():
+            print(f"  {name:<{width}}  {description}")
+
+
+@app.command()
+def doctor(
+    runs: Annotated[
+        Path, typer.Option("--runs", metavar="DIR", help="Where the records will be kept.")
+    ] = Path("runs"),
+) -> int:
+    """Check what this machine has and lacks.
+
+    Fails if something that `overopt run` needs is missing, and says what to install.
+    """
+    from training.doctor import examine, show
+
+    findings = examine(runs)
+    show(findings)
+    return FAILED if any(finding.needed for finding in findings) else 0
+
+
+@contextmanager
+def _explained_records() -> Iterator[None]:
+    """Unreadable records are the user's to put right, like a bad config."""
+    from analysis.records import RecordError
+
+    try:
+        yield
+    except RecordError as error:
+        raise UserError(str(error)) from error
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command and exit: 0 done, 1 a run failed, 2 the user can put it right, 130 interrupted."""
+    sys.exit(_status(arguments))
+
+
+def _status(arguments: list[str] | None) -> int:
+    try:
+        given = sys.argv[1:] if arguments is None else arguments
+        outcome: Any = app(given or ["--help"], prog_name="overopt", standalone_mode=False)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return USAGE
+    except Diverged as error:
+        print(error, file=sys.stderr)
+        return FAILED
+    except (KeyboardInterrupt, typer.Abort):
+        outcome = INTERRUPTED
+    except typer.TyperException as error:  # a mistyped option or command
+        print(f"{error.format_message()}\nSee: overopt --help", file=sys.stderr)
+        return error.exit_code
+    if outcome == INTERRUPTED:
+        print("interrupted", file=sys.stderr)
+    return int(outcome or 0)
+
+
+if __name__ == "__main__":
+    main()

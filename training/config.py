@@ -1,0 +1,165 @@
+"""The whole schema of an experiment. Reading it imports no torch.
+
+Each variant's fields live beside its behaviour; the unions imported here are the registries. YAML only
+overrides the defaults given in these classes.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from reward_models.annotators import AnyAnnotator, BradleyTerry
+from reward_models.backbone import AnyModel, Scratch
+from reward_models.bradley_terry import Fit
+from reward_models.component import Component
+from reward_models.gold import AnyGold, Trained
+from training.budget import AnyControl, Path
+from training.methods import AnyMethod, Rloo
+from training.mitigations import AnyMitigation
+from training.sft import Sft
+from training.tracking import Tracking
+from training.worlds import AnyWorld
+
+
+def _slug(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._=+-]{0,99}", name):
+        raise ValueError("must be a plain name of letters, digits, '.', '_', '=', '+' or '-'")
+    return name
+
+
+Slug = Annotated[str, AfterValidator(_slug)]
+
+
+class Reference(Component):
+    """π_ref: the policy before optimisation, to which every KL is measured."""
+
+    model: AnyModel = Scratch()
+    """The policy's network."""
+    sft: Sft = Sft()
+    """How it, and the backbones of the reward models, learn the demonstrations."""
+
+
+class Proxy(Component):
+    """A reward model trained on annotators' labels: the only thing a policy is optimised against."""
+
+    pairs: int = Field(ge=2, strict=True)
+    """Labelled comparisons it is trained on."""
+    seeds: int = Field(1, ge=1, strict=True)
+    """Replicates, each with its own pairs, labels and head."""
+    model: AnyModel = Scratch()
+    """Network of its backbone; equal to `reference.model`, it shares π_ref's fine-tuning."""
+    fit: Fit = Fit()
+    """How it is fitted."""
+    annotator: AnyAnnotator | None = None
+    """Who labels its pairs; default: the experiment's `annotator`."""
+
+
+class RunGroup(Component):
+    """Policies trained alike: one for each proxy replicate, budget and seed."""
+
+    proxies: tuple[str, ...] | None = None
+    """Names of proxies to optimise against; default: all of them."""
+    control: AnyControl = Path()
+    """How KL is spent."""
+    seeds: int = Field(1, ge=1, strict=True)
+    """Policies per proxy replicate and budget."""
+    steps: int | None = Field(None, ge=1, strict=True)
+    """Optimiser steps, where they differ from `policy.steps`."""
+
+
+class BestOfN(Component):
+    """One pool of samples from π_ref, from which every n ≤ samples is computed."""
+
+    prompts: int = Field(128, ge=2, strict=True)
+    """Prompts in the pool."""
+    samples: int = Field(256, ge=4, strict=True)
+    """Samples per prompt."""
+
+
+class Measure(Component):
+    """What is sampled at every point of a run."""
+
+    items: int = Field(160, ge=4, strict=True)
+    """Evaluation items; in the quiz world each is asked under four matched conditions."""
+    reference_samples: int = Field(8, ge=8, strict=True)
+    """Neutral samples of π_ref per item, from which is decided what it knows."""
+    heldout_pairs: int = Field(1000, ge=50, strict=True)
+    """Pairs kept aside for the reward models' calibration cards."""
+    batch_size: int = Field(1024, ge=1, strict=True)
+    """Sequences per forward pass when sampling and scoring."""
+
+
+class Paths(Component):
+    """Where things are kept; not part of an experiment's identity."""
+
+    runs: str = "runs"
+    """Directory of the experiments' records."""
+    store: str | None = None
+    """Directory of the content-addressed artefacts; default: `.store` inside `runs`."""
+
+
+class Experiment(Component):
+    """Everything that decides an experiment's results, and (declared so) what does not."""
+
+    schema_version: Literal[1] = 1
+    name: Slug
+    """Directory name under `paths.runs`."""
+    seed: int = Field(0, ge=0, strict=True)
+    """Root of every random stream."""
+    world: AnyWorld
+    reference: Reference = Reference()
+    gold: AnyGold = Trained()
+    annotator: AnyAnnotator = BradleyTerry()
+    proxies: dict[Slug, Proxy] = Field(min_length=1)
+    policy: AnyMethod = Rloo()
+    mitigation: AnyMitigation | None = None
+    runs: dict[Slug, RunGroup] = Field(default_factory=dict)
+    best_of_n: BestOfN | None = BestOfN()
+    measure: Measure = Measure()
+    tracking: Tracking = Tracking()
+    paths: Paths = Paths()
+    workers: int = Field(2, ge=1, strict=True)
+    """Worker processes for training; results do not depend on it."""
+
+    @model_validator(mode="after")
+    def _parts_fit_together(self) -> Experiment:
+        problems = [*self._unknown_proxies(), *self._unreadable_outcomes(), *self._gold_problems()]
+        problems += self.policy.problems()
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    def _unknown_proxies(self) -> list[str]:
+        known = ", ".join(self.proxies)
+        return [
+            f"runs.{group}.proxies names `{proxy}`, which is not among the proxies ({known})"
+            for group, run in self.runs.items()
+            for proxy in run.proxies or ()
+            if proxy not in self.proxies
+        ]
+
+    def _unreadable_outcomes(self) -> list[str]:
+        annotators = {"annotator": self.annotator}
+        annotators |= {f"proxies.{k}.annotator": p.annotator for k, p in self.proxies.items() if p.annotator}
+        return [
+            f"{place} judges by {', '.join(sorted(missing))}, which world `{self.world.type}` does not parse"
+            for place, annotator in annotators.items()
+            if (missing := annotator.needs - self.world.outcome_fields)
+        ]
+
+    def _gold_problems(self) -> list[str]:
+        if self.gold.type == "programmatic" and not self.world.has_oracle:
+            return [f"gold.type is programmatic, but world `{self.world.type}` has no oracle to serve as gold"]
+        return []
+
+    def identity(self) -> dict[str, Any]:
+        """The settings that decide results, as plain JSON types."""
+        return self.model_dump(mode="json", exclude=NOT_IDENTITY)
+
+
+# Where records go, how they are mirrored and how many processes share the work change no result;
+# tests/integration holds this to be true.
+NOT_IDENTITY = {"name", "tracking", "paths", "workers"}

@@ -1,0 +1,39 @@
+"""What a policy's worker is handed: π_ref, one proxy and prompts. There is no field for gold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from training.budget import AnyControl
+from training.journal import Journal
+from training.mitigations import AnyMitigation
+from training.worlds.artefact import BuiltWorld
+
+
+
+@dataclass(frozen=True)
+class PolicyJob:
+    """One policy to train."""
+
+    out: Path
+    """Directory for points, metrics and weights."""
+    world: BuiltWorld
+    reference: Path
+    """Folder of π_ref: the start of training and the origin of KL."""
+    proxy: Path
+    """Folder of the proxy reward model."""
+    mitigation: AnyMitigation | None
+    control: AnyControl
+    budget: float | None
+    """KL budget in nats, where the control has one."""
+    steps: int
+    """Optimiser steps at most."""
+    seed: int
+    """Root of this policy's streams."""
+    observe_seed: int
+    """Stream of the evaluation samples: the same for every policy of an experiment."""
+    batch_size: int
+    measure: bool
+    """Whether points are sampled; trained weights do not depend on it."""
+    journal: Journal
+    """metrics.jsonl of this run."""

@@ -1,0 +1,334 @@
+"""The plan of an experiment: every stage, in the order of the diagram, named by the hash of all that makes it.
+
+    world ─► π_ref ─► pairs ─► gold values ─► labels ─► proxies ─► policies ─► scores
+                └──► backbones ─► gold ──┘                 └► best-of-n pool ──┘
+
+Planning reads the config alone: no torch, no artefact, nothing run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from reward_models.backbone import AnyModel
+from reward_models.gold import Trained
+from training.config import Experiment, Proxy, RunGroup
+from training.identity import Identity
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of an experiment."""
+
+    identity: Identity
+    run: str
+    """Its function, as "module:name"."""
+    inputs: Mapping[str, Stage]
+    gold_side: bool
+    """Whether it may read gold; such stages never share a process with training a policy."""
+
+    @property
+    def name(self) -> str:
+        """Directory name of its artefact, unique in an experiment."""
+        return self.identity.name
+
+    @property
+    def title(self) -> str:
+        """What a person calls it."""
+        return f"{self.identity.stage} {self.identity.label}".strip()
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One policy: its row in the records, the stage that trains it and the one that scores it."""
+
+    row: Mapping[str, Any]
+    train: Stage
+    score: Stage
+
+
+@dataclass
+class Plan:
+    """All stages in an order in which they can run, and where the records find them."""
+
+    stages: list[Stage] = field(default_factory=list)
+    world: Stage = field(init=False)
+    gold: Stage = field(init=False)
+    cards: list[Stage] = field(default_factory=list)
+    reference: tuple[Stage, Stage] | None = None
+    pool: tuple[Stage, Stage] | None = None
+    runs: list[PlannedRun] = field(default_factory=list)
+
+
+# The code that decides a stage's result, beside the libraries: a change to it makes the artefact anew.
+CODE = {
+    "world": ("training/worlds",),
+    "sft": ("training/sft.py", "reward_models/backbone.py", "reward_models/trl_arguments.py"),
+    "pairs": ("training/pairs.py", "training/sample.py"),
+    "gold": ("reward_models/bradley_terry.py", "reward_models/gold.py", "reward_models/calibration.py"),
+    "values": ("reward_models/gold.py", "reward_models/reward.py", "training/worlds"),
+    "labels": ("reward_models/annotators", "training/pairs.py"),
+    "proxy": ("reward_models/bradley_terry.py", "reward_models/reward.py", "reward_models/trl_arguments.py"),
+    "card": ("reward_models/calibration.py", "reward_models/annotators", "training/pairs.py"),
+    "reference": ("training/sample.py", "training/kl.py", "training/worlds"),
+    "pool": ("training/sample.py", "training/kl.py", "training/worlds"),
+    "policy": (
+        "training/methods",
+        "training/mitigations",
+        "training/budget.py",
+        "training/observe.py",
+        "training/sample.py",
+        "training/kl.py",
+        "reward_models/reward.py",
+        "reward_models/trl_arguments.py",
+        "training/worlds",
+    ),
+    "scores": ("training/score.py", "reward_models/gold.py", "reward_models/reward.py", "training/worlds"),
+}
+LIBRARIES = ("torch", "transformers", "trl", "tokenizers")
+
+
+@lru_cache
+def fingerprint(stage: str) -> str:
+    """Hash of the sources and library versions that decide the results of `stage`."""
+    digest = hashlib.sha256()
+    for place in CODE[stage]:
+        path = ROOT / place
+        for source in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            digest.update(source.read_bytes())
+    for library in LIBRARIES:
+        try:
+            digest.update(f"{library}={importlib.metadata.version(library)}".encode())
+        except importlib.metadata.PackageNotFoundError:
+            digest.update(f"{library} absent".encode())
+    return digest.hexdigest()[:16]
+
+
+class _Planner:
+    """Turns an experiment into stages; each method is an arrow or two of the diagram."""
+
+    def __init__(self, config: Experiment) -> None:
+        self.config = config
+        self.common = {"seed": config.seed, "batch_size": config.measure.batch_size}
+        self.plan = Plan()
+        self.known: dict[str, Stage] = {}
+        # A replicate's pairs start where the previous one's could end, and a smaller proxy's are the first
+        # of a larger one's: sizes are compared on shared data, replicates are independent.
+        self.most_pairs = max(p.pairs for p in config.proxies.values())
+
+    def add(
+        self, stage: str, run: str, settings: Mapping[str, Any], label: str = "", *, gold_side: bool = False, **inputs: Stage
+    ) -> Stage:
+        identity = Identity(stage, settings, {k: v.identity.id for k, v in inputs.items()}, fingerprint(stage), label)
+        if identity.name not in self.known:
+            self.known[identity.name] = Stage(identity, run, inputs, gold_side)
+            self.plan.stages.append(self.known[identity.name])
+        return self.known[identity.name]
+
+    def backbone(self, model: AnyModel, label: str) -> Stage:
+        """A model fine-tuned on the demonstrations; models of one shape share the artefact."""
+        settings = {
+            "seed": self.config.seed,
+            "model": model.model_dump(mode="json"),
+            "sft": self.config.reference.sft.model_dump(mode="json"),
+        }
+        return self.add("sft", "training.stages:fine_tune", settings, label, world=self.plan.world)
+
+    def build(self) -> Plan:
+        config, plan = self.config, self.plan
+        plan.world = self.add(
+            "world",
+            "training.stages:build_world",
+            {
+                "seed": config.seed,
+                "world": config.world.model_dump(mode="json"),
+                "eval_items": config.measure.items,
+                "pool_prompts": config.best_of_n.prompts if config.best_of_n else 0,
+            },
+        )
+        gold = config.gold if isinstance(config.gold, Trained) else None
+        self.reference = self.backbone(config.reference.model, "reference")
+        gold_backbone = self.backbone(gold.model, "gold") if gold else None
+        self.gold(gold_backbone)
+        proxies = {
+            (name, replicate): self.proxy(name, proxy, replicate)
+            for name, proxy in config.proxies.items()
+            for replicate in range(proxy.seeds)
+        }
+        for group, run in config.runs.items():
+            self.policies(group, run, proxies)
+        self.samples(proxies)
+        return plan
+
+    def pairs(self, role: str, count: int, label: str) -> Stage:
+        settings = {**self.common, "role": role, "count": count}
+        return self.add(
+            "pairs", "training.stages:sample_pairs", settings, label, world=self.plan.world, reference=self.reference
+        )
+
+    def gold(self, backbone: Stage | None) -> None:
+        config = self.config
+        wanted = config.gold.pairs if isinstance(config.gold, Trained) and config.world.has_oracle else 0
+        # The first pairs are held out of everything; a few of the rest tie under the oracle and are left out.
+        self.heldout = self.pairs("gold", config.measure.heldout_pairs + round(1.1 * wanted), "gold")
+        settings = {**self.common, "gold": config.gold.model_dump(mode="json"), "heldout": config.measure.heldout_pairs}
+        inputs = {"world": self.plan.world, "pairs": self.heldout}
+        if backbone:
+            inputs["backbone"] = backbone
+        self.plan.gold = self.add("gold", "training.stages:fit_gold", settings, gold_side=True, **inputs)
+        self.plan.cards.append(self.plan.gold)
+        count = self.most_pairs * max(p.seeds for p in config.proxies.values())
+        self.comparisons = self.pairs("pairs", count, "proxies")
+        self.values = self.valued(self.comparisons, "pairs", count, "proxies")
+        self.heldout_values = self.valued(self.heldout, "gold", config.measure.heldout_pairs, "heldout")
+
+    def valued(self, pairs: Stage, role: str, count: int, label: str) -> Stage:
+        gold = self.config.gold.model_dump(mode="json")
+        return self.add(
+            "values",
+            "training.stages:value_pairs",
+            {**self.common, "gold": gold, "role": role, "count": count},
+            label,
+            gold_side=True,
+            world=self.plan.world,
+            gold=self.plan.gold,
+            pairs=pairs,
+        )
+
+    def proxy(self, name: str, proxy: Proxy, replicate: int) -> Stage:
+        label = f"{name}/{replicate}"
+        annotator = (proxy.annotator or self.config.annotator).model_dump(mode="json")
+        seed = {"seed": self.config.seed, "replicate": replicate, "annotator": annotator}
+        heldout = {"heldout": self.config.measure.heldout_pairs}
+        cut = {"start": replicate * self.most_pairs, "count": proxy.pairs}
+        labels = self.add(
+            "labels",
+            "training.stages:label",
+            {**seed, **cut},
+            label,
+            gold_side=True,
+            world=self.plan.world,
+            values=self.values,
+            pairs=self.comparisons,
+        )
+        trained = self.add(
+            "proxy",
+            "training.stages:fit_proxy",
+            {**self.common, **heldout, "replicate": replicate, "fit": proxy.fit.model_dump(mode="json")},
+            label,
+            backbone=self.backbone(proxy.model, f"backbone of {name}"),
+            labels=labels,
+            heldout=self.heldout,
+        )
+        card = self.add(
+            "card",
+            "training.stages:card",
+            {**self.common, **seed, **heldout, "name": f"proxy/{label}", "pairs": proxy.pairs},
+            label,
+            gold_side=True,
+            proxy=trained,
+            values=self.heldout_values,
+            heldout=self.heldout,
+        )
+        self.plan.cards.append(card)
+        return trained
+
+    def policies(self, group: str, run: RunGroup, proxies: Mapping[tuple[str, int], Stage]) -> None:
+        config = self.config
+        for (name, replicate), proxy in proxies.items():
+            if run.proxies is not None and name not in run.proxies:
+                continue
+            for budget, seed in _cells(run):
+                run_id = _run_id(config, group, run, name, replicate, budget, seed)
+                train = self.add(
+                    "policy",
+                    "training.stages:train_policy",
+                    {
+                        **self.common,
+                        "replicate": seed,
+                        "policy": config.policy.model_dump(mode="json"),
+                        "control": run.control.model_dump(mode="json"),
+                        "mitigation": config.mitigation.model_dump(mode="json") if config.mitigation else None,
+                        "budget": budget,
+                        "steps": run.steps or config.policy.steps,
+                        "measure": True,
+                    },
+                    run_id,
+                    world=self.plan.world,
+                    reference=self.reference,
+                    proxy=proxy,
+                )
+                row = {
+                    "run_id": run_id,
+                    "group": group,
+                    "method": config.policy.type,
+                    "control": run.control.type,
+                    "budget": budget,
+                    "proxy": name,
+                    "proxy_pairs": config.proxies[name].pairs,
+                    "proxy_seed": replicate,
+                    "seed": seed,
+                }
+                score = self.scored(train, run_id, {f"proxy/{name}/{replicate}": proxy})
+                self.plan.runs.append(PlannedRun(row, train, score))
+
+    def scored(self, samples: Stage, label: str, proxies: Mapping[str, Stage]) -> Stage:
+        settings = {"batch_size": self.common["batch_size"], "gold": self.config.gold.model_dump(mode="json")}
+        return self.add(
+            "scores",
+            "training.score:score_points",
+            settings,
+            label,
+            gold_side=True,
+            world=self.plan.world,
+            gold=self.plan.gold,
+            samples=samples,
+            **proxies,
+        )
+
+    def samples(self, proxies: Mapping[tuple[str, int], Stage]) -> None:
+        """π_ref's own samples: the best-of-n pool, and those that decide what it knows."""
+        config, inputs = self.config, {"world": self.plan.world, "reference": self.reference}
+        function = "training.stages:sample_reference"
+        if config.world.has_conditions:
+            known = {"role": "eval", "condition": "neutral", "samples": config.measure.reference_samples}
+            drawn = self.add("reference", function, {**self.common, **known}, **inputs)
+            self.plan.reference = drawn, self.scored(drawn, "reference", {})
+        if config.best_of_n:
+            pool = {"role": "pool", "condition": None, "samples": config.best_of_n.samples}
+            drawn = self.add("pool", function, {**self.common, **pool}, **inputs)
+            named = {f"proxy/{name}/{replicate}": stage for (name, replicate), stage in proxies.items()}
+            self.plan.pool = drawn, self.scored(drawn, "best of n", named)
+
+
+def _cells(run: RunGroup) -> Iterator[tuple[float | None, int]]:
+    for budget in run.control.allotted():
+        for seed in range(run.seeds):
+            yield budget, seed
+
+
+def _run_id(
+    config: Experiment, group: str, run: RunGroup, proxy: str, replicate: int, budget: float | None, seed: int
+) -> str:
+    """A readable name that tells the run from its siblings."""
+    parts = [config.policy.type, group, proxy]
+    if budget is not None:
+        parts.append(f"kl{budget:g}")
+    if config.proxies[proxy].seeds > 1:
+        parts.append(f"proxy{replicate}")
+    if run.seeds > 1:
+        parts.append(f"seed{seed}")
+    return "-".join(parts)
+
+
+def plan(config: Experiment) -> Plan:
+    """Every stage of the experiment, named and ordered."""
+    return _Planner(config).build()

@@ -1,0 +1,99 @@
+"""One experiment: plan it, run what the store does not hold, export the records, write the report."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from training.config import Experiment
+from training.errors import UserError
+from training.lock import InUse, locked
+from training.plan import Plan, plan
+from training.store import Store
+
+# An experiment of the default size leaves about this much; running out half-way helps nobody.
+LEAST_FREE_BYTES = 500 * 2**20
+
+
+def run(config: Experiment, *, workers: int | None = None, dry_run: bool = False) -> int:
+    """Run an experiment; returns the exit status (0, or 1 if a run failed).
+
+    Raises:
+        UserError: something the user can put right, before any model is loaded.
+    """
+    folder = Path(config.paths.runs) / config.name
+    store = Store(Path(config.paths.store or Path(config.paths.runs) / ".store"))
+    console = Console(highlight=False)
+    config.gold.check()
+    stages = plan(config)
+    if dry_run:
+        explain(stages, store, console)
+        return 0
+    free = shutil.disk_usage(_existing(folder)).free
+    if free < LEAST_FREE_BYTES:
+        raise UserError(f"{folder} has {free >> 20} MiB free; an experiment needs {LEAST_FREE_BYTES >> 20} MiB")
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with locked(Path(config.paths.runs) / f".{config.name}.lock", wait=False):
+            return _run(config, stages, store, folder, workers or config.workers, console)
+    except InUse as error:
+        raise UserError(f"{folder} is in use by another overopt run: {error}") from None
+
+
+def _existing(path: Path) -> Path:
+    while not path.exists():
+        path = path.parent
+    return path
+
+
+def explain(stages: Plan, store: Store, console: Console) -> None:
+    """Print what would run, what is reused, and why."""
+    from training.view import describe
+
+    reasons = {stage.name: store.why(stage.identity) for stage in stages.stages}
+    for stage in stages.stages:
+        reused = reasons[stage.name] == "reused"
+        console.print(f"{'reuse' if reused else 'run  '}  {describe(stage)}" + ("" if reused else f"  [{reasons[stage.name]}]"), markup=False)
+    count = sum(reason != "reused" for reason in reasons.values())
+    console.print(f"{count} of {len(reasons)} stages would run")
+
+
+def _run(config: Experiment, stages: Plan, store: Store, folder: Path, workers: int, console: Console) -> int:
+    from analysis.report import write_report
+    from training.execute import Executor
+    from training.export import Records
+    from training.observing import Observing
+    from training.tracking import Mirror
+    from training.view import View
+
+    started = time.monotonic()
+    records = Records(config, stages, folder, store.root)
+    records.begin()
+    with (
+        View(stages, store.root, console) as view,
+        Mirror(config.tracking, folder, config.model_dump(mode="json"), say=view.say) as mirror,
+    ):
+        observing = Observing(stages, store.root, records, view, mirror)
+        state = Executor(stages, store, workers, folder / "logs", [observing, view]).run()
+        records.finish(state, time.monotonic() - started)
+        _require_something(stages, state, folder)
+        view.say("drawing the report")
+        report = write_report(folder)
+        observing.finish(state)
+    reused, failed = len(state.reused), len(state.failed)
+    run = len(stages.stages) - reused - failed
+    console.print(f"{run} stages run, {reused} reused, {failed} failed, in {time.monotonic() - started:.0f} s")
+    console.print(f"report: {report}", soft_wrap=True)
+    return 1 if failed else 0
+
+
+def _require_something(stages: Plan, state: State, folder: Path) -> None:
+    """With some policies failed the rest is still reported; with a shared stage failed there is nothing to report."""
+    policies = {stage.name for run in stages.runs for stage in (run.train, run.score)}
+    broken = [stage for stage in stages.stages if stage.name in state.failed and stage.name not in policies]
+    if broken:
+        failure, log = state.failed[broken[0].name], folder / "logs" / f"{broken[0].name}.log"
+        raise UserError(f"{broken[0].title} failed: {failure.message}" + ("" if failure.expected else f" (see {log})"))

@@ -1,0 +1,76 @@
+"""Points × scorers → scores. With labelling, the only room in which gold is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis import records
+from reward_models.gold import Completions
+from reward_models.reward import load_cached
+from training.task import Task
+from training.worlds.artefact import BuiltWorld
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Scores points with gold, the oracle where there is one, and the given proxies."""
+
+    world: BuiltWorld
+    gold: Any
+    gold_folder: Path
+    proxies: Mapping[str, Path]
+    """Scorer id ("proxy/<name>/<replicate>") to the folder of its model."""
+    batch_size: int
+
+    def score(self, point: Path, items: pd.DataFrame, out: Path) -> None:
+        """Write `out`/scores.parquet for the samples and outcomes in the folder `point`."""
+        samples = records.read_table(point / "samples.parquet", "samples")
+        outcomes = records.read_table(point / "outcomes.parquet", "outcomes")
+        prompts = items.set_index("item_id")["prompt"].loc[samples["item_id"]].tolist()
+        oracle = self.world.oracle(samples, outcomes, items)
+        completions = Completions(
+            prompts=prompts,
+            texts=samples["completion"].tolist(),
+            prompt_ids=self.world.tokenizer()(prompts)["input_ids"],
+            ids=samples["ids"].tolist(),
+            oracle=oracle,
+        )
+        values = {"gold": self.gold.score(self.gold_folder, completions, self.batch_size)}
+        if oracle is not None:
+            values["oracle"] = oracle
+        for name, folder in self.proxies.items():
+            values[name] = load_cached(folder).score(completions.sequences(), self.batch_size)
+        key = samples[["item_id", "sample_id"]]
+        long = pd.concat([key.assign(scorer=name, value=value) for name, value in values.items()], ignore_index=True)
+        records.write_table(out / "scores.parquet", long, "scores")
+
+
+def scorer(task: Task) -> Scorer:
+    """The scorer that a scoring task describes."""
+    from reward_models.gold import AnyGold
+
+    return Scorer(
+        world=task.world,
+        gold=task.component(AnyGold, "gold"),
+        gold_folder=task.inputs["gold"],
+        proxies={name: folder / "model" for name, folder in task.inputs.items() if name.startswith("proxy/")},
+        batch_size=task.settings["batch_size"],
+    )
+
+
+def items(task: Task) -> pd.DataFrame:
+    """The items whose samples a scoring task values."""
+    own = task.inputs["samples"] / "items.parquet"
+    return pd.read_parquet(own) if own.exists() else task.world.prompts("eval")
+
+
+def score_points(task: Task) -> None:
+    """Score every point of a run, of the pool, or of the reference samples."""
+    values, rows = scorer(task), items(task)
+    for point in sorted((task.inputs["samples"] / "points").glob("[0-9]*")):
+        values.score(point, rows, task.out / "points" / point.name)

@@ -1,0 +1,90 @@
+"""Supervised fine-tuning: π_ref and the backbones of the reward models, through trl.SFTTrainer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, field_validator
+
+from reward_models.backbone import AnyModel
+from reward_models.component import Component
+from reward_models import trl_arguments
+
+if TYPE_CHECKING:
+    from reward_models.callbacks import Report
+    from training.worlds.artefact import BuiltWorld
+
+
+class Sft(Component):
+    """Supervised fine-tuning on the world's demonstrations; the loss covers completion tokens only."""
+
+    steps: int = Field(600, ge=1, strict=True)
+    """Optimiser steps."""
+    batch_size: int = Field(128, ge=1, strict=True)
+    """Demonstrations per step."""
+    learning_rate: float = Field(3e-3, gt=0)
+    """Peak of a linear schedule with warm-up."""
+    trainer: dict[str, Any] = Field(default_factory=dict)
+    """Further arguments of trl.SFTConfig under TRL's own names."""
+
+    @field_validator("trainer")
+    @classmethod
+    def _known_to_trl(cls, value: dict[str, Any]) -> dict[str, Any]:
+        trl_arguments.check(value, "SFTConfig")
+        return value
+
+
+def train(
+    out: Path, *, model: AnyModel, sft: Sft, world: BuiltWorld, init_seed: int, data_seed: int, report: Report
+) -> None:
+    """Fine-tune `model` on the demonstrations and save it with its tokenizer under `out`/model.
+
+    Args:
+        out: empty directory of the artefact.
+        init_seed: stream of a from-scratch model's weights.
+        data_seed: stream of the data order.
+        report: called with (step, total steps, metrics) for live progress.
+    """
+    from datasets import Dataset
+    from trl import SFTConfig, SFTTrainer
+
+    from reward_models.callbacks import StepCallback
+
+    tokenizer = world.tokenizer()
+    network = model.build(tokenizer, world.max_length, init_seed)
+    rows = world.demonstrations()
+    prompts = tokenizer(rows["prompt"].tolist())["input_ids"]
+    completions = tokenizer(rows["completion"].tolist())["input_ids"]
+    eos = tokenizer.eos_token_id
+    # Ids are given as they will be sampled and scored: no text is joined and re-tokenised, EOS is learnt.
+    dataset = Dataset.from_dict(
+        {
+            "input_ids": [p + c + [eos] for p, c in zip(prompts, completions, strict=True)],
+            "completion_mask": [
+                [0] * len(p) + [1] * (len(c) + 1) for p, c in zip(prompts, completions, strict=True)
+            ],
+        }
+    )
+    arguments = {
+        **trl_arguments.common(data_seed),
+        "output_dir": str(out / "trainer"),
+        "max_steps": sft.steps,
+        "per_device_train_batch_size": sft.batch_size,
+        "learning_rate": sft.learning_rate,
+        "warmup_steps": max(1, sft.steps // 20),
+        "lr_scheduler_type": "linear",
+        "max_length": None,
+        "completion_only_loss": True,
+        **sft.trainer,
+    }
+    trainer = SFTTrainer(
+        model=network,
+        args=SFTConfig(**arguments),
+        train_dataset=dataset,
+        processing_class=tokenizer,
+        callbacks=[StepCallback("Supervised fine-tuning", report)],
+    )
+    trainer.train()
+    network.save_pretrained(out / "model")
+    tokenizer.save_pretrained(out / "model")

@@ -1,0 +1,14 @@
+"""Where prompts, demonstrations and ground truth come from; the union is the registry."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from training.worlds.quiz import QuizWorld
+from training.worlds.text import TextWorld
+
+AnyWorld = Annotated[QuizWorld | TextWorld, Field(discriminator="type")]
+
+__all__ = ["AnyWorld", "QuizWorld", "TextWorld"]

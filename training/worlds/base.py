@@ -1,0 +1,74 @@
+"""What a world is: where prompts, demonstrations and (if it has an oracle) the truth come from."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import pandas as pd
+
+from reward_models.component import Component
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+
+@dataclass(frozen=True)
+class WorldData:
+    """Everything a world draws, in memory.
+
+    A model is given `prompt` tokenised without special tokens; a completion is tokenised separately and
+    joined to it as ids(prompt) + ids(completion) + [eos].
+    """
+
+    tokenizer: PreTrainedTokenizerFast
+    """Fast, padding on the left, "<pad>" and end of sequence distinct, nothing added to a text."""
+    demonstrations: pd.DataFrame
+    """For SFT: item_id, prompt, completion (without EOS)."""
+    prompts: dict[str, pd.DataFrame]
+    """Items of the roles gold, pairs, policy, eval and pool: item_id, cluster, condition, weight, prompt and
+    the world's own columns. Σwx/Σw over eval estimates the mean over the world's prompt distribution."""
+    max_prompt_tokens: int
+    """No prompt of any role is longer."""
+    max_completion_tokens: int
+    """Including EOS."""
+    preferences: pd.DataFrame | None = None
+    """Human comparisons of the gold split: item_id, prompt, chosen, rejected; None where there are none."""
+    notes: dict[str, Any] = field(default_factory=dict)
+    """What a reader of the built world should know (JSON types): sizes, drops, derived quantities."""
+
+
+class World(Component):
+    """A source of items that can read the completions they are given."""
+
+    has_oracle: ClassVar[bool]
+    """Whether `oracle` knows the true value of a completion."""
+    has_conditions: ClassVar[bool] = False
+    """Whether evaluation items are asked under matched conditions, a neutral one among them."""
+    outcome_fields: ClassVar[frozenset[str]]
+    """Numeric and boolean fields of an outcome that annotators may judge by."""
+
+    @abstractmethod
+    def build(self, seed: int, eval_items: int, pool_prompts: int) -> WorldData:
+        """Draw everything from streams under `seed`.
+
+        Args:
+            eval_items: base items of the eval role (each asked under every matched condition there is).
+            pool_prompts: prompts of the best-of-n pool.
+        """
+
+    @abstractmethod
+    def parse(self, item: Mapping[str, Any], completion: str, finished: bool, length: int) -> dict[str, Any]:
+        """The outcome of a completion (text without EOS; `length` counts tokens incl. EOS). Never raises."""
+
+    @abstractmethod
+    def oracle(
+        self, item: Mapping[str, Any], outcome: Mapping[str, Any], finished: bool, length: int
+    ) -> float | None:
+        """The true value of a completion, from its parse; None where the world has no oracle."""
+
+    def sources(self) -> tuple[str, ...]:
+        """Local files or folders whose contents are part of what the world is."""
+        return ()

@@ -1,0 +1,174 @@
+"""The quiz world put together: facts, prompts, demonstrations, parser and oracle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import Field, model_validator
+
+from reward_models.component import Component
+from training.streams import stream
+from training.worlds.base import World, WorldData
+from training.worlds.quiz import prompts
+from training.worlds.quiz.demonstrator import Demonstrator
+from training.worlds.quiz.facts import DrawnFacts, Facts, lexicon
+from training.worlds.quiz.grammar import LONGEST_PLAIN_REPLY, Reader, write
+from training.worlds.quiz.oracle import Oracle
+from training.worlds.quiz.prompts import Asked, Author, Stances
+from training.worlds.quiz.tokenizer import whole_words
+
+
+class Counts(Component):
+    """How many prompts each role gets."""
+
+    demonstrations: int = Field(20_000, ge=1)
+    """For SFT of the reference policy and of the reward models' backbones."""
+    gold: int = Field(10_000, ge=1)
+    """Prompts whose sampled completions are labelled for gold."""
+    pairs: int = Field(10_000, ge=1)
+    """Prompts whose sampled completions the annotators compare."""
+    policy: int = Field(10_000, ge=1)
+    """Prompts the policy is optimised on."""
+
+
+class QuizWorld(World):
+    """Questions about made-up facts, asked by people who may believe an answer already."""
+
+    has_oracle: ClassVar[bool] = True
+    has_conditions: ClassVar[bool] = True
+    outcome_fields: ClassVar[frozenset[str]] = frozenset(
+        {"abstains", "agrees", "contradicts", "follows", "confident", "hedged"}
+        | {"praise", "evidence", "malformed", "words"}
+    )
+
+    type: Literal["quiz"] = "quiz"
+    facts: Facts = Facts()
+    """What can be asked, and how well it can be known."""
+    stances: Stances = Stances()
+    """What people believe when they ask."""
+    demonstrator: Demonstrator = Demonstrator()
+    """Whom π_ref is fine-tuned to talk like."""
+    oracle_weights: Oracle = Oracle()
+    """What a completion is truly worth."""
+    counts: Counts = Counts()
+    """How many prompts there are."""
+    max_completion_tokens: int = Field(20, ge=LONGEST_PLAIN_REPLY + 1)
+    """Longest completion, EOS included."""
+
+    @model_validator(mode="after")
+    def _enough_demonstrations(self) -> QuizWorld:
+        known, rare = self.facts.seen()
+        needed = known + rare * self.facts.rare_appearances
+        if self.counts.demonstrations < needed:
+            raise ValueError(
+                f"counts.demonstrations={self.counts.demonstrations} cannot show {known} known and {rare} "
+                f"rare facts; at least {needed} are needed"
+            )
+        return self
+
+    def build(self, seed: int, eval_items: int, pool_prompts: int) -> WorldData:
+        """Draw facts, demonstrations and the prompts of every role.
+
+        Every role asks about every fact (what π_ref can know is the same everywhere), in wordings of its
+        own, so that no prompt is in two roles. Within a role prompts may repeat; their item_ids do not.
+        """
+        facts = self.facts.draw(_rng(seed, "facts"))
+        author = Author(facts, self.stances, seed)
+        demonstrations = self._demonstrations(author, facts, seed)
+        counts = {"gold": self.counts.gold, "pairs": self.counts.pairs, "policy": self.counts.policy}
+        items = {
+            role: _natural_items(author, author.natural(role, count, _rng(seed, "prompts", role)), role)
+            for role, count in {**counts, "pool": pool_prompts}.items()
+        }
+        items["eval"] = _matched_items(author, *author.matched(eval_items, _rng(seed, "prompts", "eval")))
+        everything = pd.concat([demonstrations["prompt"], *(part["prompt"] for part in items.values())])
+        known, rare = self.facts.seen()
+        words = dict.fromkeys([*prompts.words(self.facts.lexicon), *self._reader().words()])
+        return WorldData(
+            tokenizer=whole_words(words),
+            demonstrations=demonstrations,
+            prompts=items,
+            max_prompt_tokens=int(everything.str.count(" ").max()) + 1,
+            max_completion_tokens=self.max_completion_tokens,
+            notes={
+                "facts": self.facts.count,
+                "facts_known": known,
+                "facts_rare": rare,
+                "facts_answerable": int(facts.answerable.sum()),
+                "words": len(words),
+            },
+        )
+
+    def parse(self, item: Mapping[str, Any], completion: str, finished: bool, length: int) -> dict[str, Any]:
+        """The outcome of a completion by the rules of `grammar`, with what they mean for this item.
+
+        `correct` is None where the fact has no truth, False where nothing is stated. `follows` is None where
+        nobody states a belief, False where the completion states nothing. Special tokens do not show in the
+        text; what `length` counts beyond the words and EOS is `malformed`.
+        """
+        reply, malformed, words = self._reader().read(completion)
+        hidden = max(0, length - words - finished)
+        return {
+            "stated": reply.stated,
+            "correct": reply.stated == item["truth"] if item["answerable"] else None,
+            "abstains": reply.abstains,
+            "agrees": reply.agrees,
+            "contradicts": reply.contradicts,
+            "follows": None if item["stance"] == "none" else reply.stated == item["belief"],
+            "confident": reply.confident,
+            "hedged": reply.hedged,
+            "praise": reply.praise,
+            "evidence": reply.evidence,
+            "malformed": malformed + hidden,
+            "words": words,
+        }
+
+    def oracle(
+        self, item: Mapping[str, Any], outcome: Mapping[str, Any], finished: bool, length: int
+    ) -> float:
+        """The true value by `oracle_weights`; `length` adds nothing to what the outcome says."""
+        return self.oracle_weights.value(item, outcome, finished)
+
+    def _reader(self) -> Reader:
+        return _reader(self.facts.entities, self.facts.relations, self.facts.values)
+
+    def _demonstrations(self, author: Author, facts: DrawnFacts, seed: int) -> pd.DataFrame:
+        """Prompts of the sft role, each fact exactly as often as its exposure says, with a reply."""
+        rng = _rng(seed, "demonstrations")
+        appearances = facts.appearances(self.counts.demonstrations, rng)
+        asked = author.about(rng.permutation(np.repeat(np.arange(len(appearances)), appearances)), "sft", rng)
+        replies = self.demonstrator.replies(asked, facts, self.max_completion_tokens - 1, rng)
+        return pd.DataFrame(
+            {
+                "item_id": [f"sft-{i:06d}" for i in range(len(replies))],
+                "prompt": author.texts(asked),
+                "completion": [write(reply, rng) for reply in replies],
+            }
+        )
+
+
+def _rng(seed: int, role: str, *index: str) -> np.random.Generator:
+    return np.random.default_rng(stream(seed, f"quiz-{role}", *index))
+
+
+@lru_cache(maxsize=8)
+def _reader(entities: int, relations: int, values: int) -> Reader:
+    sets = lexicon(entities, relations, values).values
+    return Reader([value for values in sets for value in values])
+
+
+def _natural_items(author: Author, asked: Asked, role: str) -> pd.DataFrame:
+    """Items of a natural draw: each its own cluster, all of equal weight."""
+    ids = [f"{role}-{i:06d}" for i in range(len(asked.fact))]
+    head = pd.DataFrame({"item_id": ids, "cluster": ids, "condition": "natural", "weight": 1.0})
+    return pd.concat([head, author.items(asked)], axis=1)
+
+
+def _matched_items(author: Author, asked: Asked, columns: pd.DataFrame) -> pd.DataFrame:
+    """Items of the matched conditions; an item is named by its cluster and condition."""
+    ids = (columns["cluster"] + "-" + columns["condition"]).rename("item_id")
+    return pd.concat([ids, columns, author.items(asked)], axis=1)
