@@ -9,12 +9,12 @@ mean score: still exact.
 KL. log n - (n-1)/n is exact for a proxy without ties and an upper bound otherwise (Beirami et al. 2024,
 arXiv:2401.01879), loose for short answers. With ties: the sampler multiplies π_ref, inside the block of
 completions that share a proxy value, by one constant, q/p, where p is the mass of the block under π_ref
-and q = F(block)^n - F(below)^n its mass under best-of-n. Hence KL = Σ q log(q/p) over the blocks.
-Plugging the pool's frequencies in is biased low where blocks were seen once, as a value that cannot
-repeat looks like one of mass 1/N; those are therefore integrated as a continuum of the same mass, which
-gives the bound itself when nothing ties. What bias is left comes from repeatable values that the pool
-happened to hold once: upwards, and only in the tail where n is near N. Nothing in a pool of N speaks for
-n > N.
+and q = F(block)^n - F(below)^n its mass under best-of-n. Hence KL = Σ q log(q/p) over the blocks. Plugging
+the pool's frequencies in is biased low where values were seen once, as a value that cannot repeat then looks
+like one of mass 1/N; those are therefore integrated as a continuum of the same mass, which gives the bound
+itself when nothing ties. What is left is the sampling error of the repeated values' masses, and it too reads
+low: for long-tailed proxies of 40 values by about 1 % up to n = N/4 and 3 % at n = N. Nothing in a pool of N
+speaks for n > N.
 """
 
 from __future__ import annotations

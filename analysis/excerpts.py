@@ -6,7 +6,6 @@ first evaluation prompt (by id) of each kind, always sample "000", at three plac
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,7 +39,7 @@ class Excerpt:
 
 
 def first_of_each_kind(items: pd.DataFrame) -> pd.DataFrame:
-    """The first item by id of each kind (condition, and whether there is an answer); adds the column ``kind``."""
+    """The first item by id of each kind (condition, and whether an answer exists); adds column ``kind``."""
     ordered = items.sort_values("item_id", kind="stable")
     labels = ordered["condition"].map(lambda name: CONDITIONS.get(name, name))
     if "answerable" in ordered and ordered["answerable"].notna().all():
@@ -50,12 +49,13 @@ def first_of_each_kind(items: pd.DataFrame) -> pd.DataFrame:
 
 
 def places(points: pd.DataFrame) -> dict[str, int]:
-    """Label → step of the three places to read, from one run's points (needs step, kl, gold); peaks may be absent."""
+    """Label → step of the three places to read, from one run's points (columns step, kl, gold)."""
     ordered = points.sort_values("step")
     first, last = ordered.iloc[0], ordered.iloc[-1]
     chosen = {"reference": int(first["step"])}
-    if ordered["gold"].notna().any():
-        peak = ordered.loc[ordered["gold"].idxmax()]
+    gold = ordered["gold"].to_numpy(dtype=float)
+    if np.isfinite(gold).any():
+        peak = ordered.iloc[int(np.nanargmax(gold))]
         if peak["step"] not in (first["step"], last["step"]):
             chosen[f"gold peak (KL {peak['kl']:.1f})"] = int(peak["step"])
     if last["step"] != first["step"]:
@@ -64,32 +64,25 @@ def places(points: pd.DataFrame) -> dict[str, int]:
 
 
 def excerpt(experiment: Experiment, run: Run, points: pd.DataFrame) -> Excerpt | None:
-    """What ``run`` says at its three places, or None where it left no scored reference point to compare with."""
+    """What ``run`` says at its three places, or None where its reference point was not scored."""
     by_step = {point.step: point for point in run.points if point.sampled and point.scored}
     steps = {label: step for label, step in places(points).items() if step in by_step}
     if "reference" not in steps:
         return None
     items = first_of_each_kind(experiment.items)
     names = {"proxy": run.scorer, "gold": "gold", "oracle": "oracle"}
-    scale = reference_scale(by_step[steps["reference"]].scores(), experiment.items, list(names.values()))
+    scale = reference_scale(by_step[steps["reference"]].scores(), experiment.items)
     blocks = []
     for order, (label, step) in enumerate(steps.items()):
         samples = by_step[step].samples(["item_id", "sample_id", "completion"])
         samples = samples[samples["sample_id"] == samples["sample_id"].min()]
-        scores = (
-            by_step[step].scores().pivot(index=["item_id", "sample_id"], columns="scorer", values="value")
-        )
+        scores = by_step[step].scores()
+        scores = scores.pivot(index=["item_id", "sample_id"], columns="scorer", values="value").reset_index()
         block = items[["item_id", "kind", "prompt"]].merge(samples, on="item_id", validate="one_to_one")
-        block = block.merge(
-            scores.reset_index(), on=["item_id", "sample_id"], how="left", validate="one_to_one"
-        )
+        block = block.merge(scores, on=["item_id", "sample_id"], how="left", validate="one_to_one")
         for score, scorer in names.items():
-            if scorer in block and scorer in scale.index:
-                block[f"score_{score}"] = (block[scorer] - scale.loc[scorer, "mean"]) / scale.loc[
-                    scorer, "sd"
-                ]
-            else:
-                block[f"score_{score}"] = float("nan")
+            mean, sd = scale.get(scorer, (np.nan, np.nan))
+            block[f"score_{score}"] = (block[scorer] - mean) / sd if scorer in block else np.nan
         blocks.append(block.assign(place=label, order=order))
     rows = pd.concat(blocks).sort_values(["item_id", "order"], kind="stable")
     columns = {"kind": "kind", "prompt": "prompt", "place": "place", "completion": "completion"}
@@ -97,21 +90,18 @@ def excerpt(experiment: Experiment, run: Run, points: pd.DataFrame) -> Excerpt |
     return Excerpt(run, rows[list(columns)].rename(columns=columns).reset_index(drop=True))
 
 
-def reference_scale(scores: pd.DataFrame, items: pd.DataFrame, scorers: Sequence[str]) -> pd.DataFrame:
-    """Weighted mean and standard deviation of each scorer over a reference point: index scorer, columns mean, sd."""
+def reference_scale(scores: pd.DataFrame, items: pd.DataFrame) -> dict[str, tuple[float, float]]:
+    """Scorer -> weighted mean and standard deviation over a reference point, whose ``scores`` are raw."""
     weighted = scores.merge(items[["item_id", "weight"]], on="item_id", validate="many_to_one")
-    rows = {}
-    for scorer in scorers:
-        chosen = weighted[weighted["scorer"] == scorer]
-        if chosen.empty:
-            continue
-        value, weight = chosen["value"].to_numpy(dtype=float), chosen["weight"].to_numpy(dtype=float)
-        rows[scorer] = {"mean": np.average(value, weights=weight), "sd": weighted_sd(value, weight)}
-    return pd.DataFrame.from_dict(rows, orient="index", columns=["mean", "sd"])
+    scale = {}
+    for scorer, rows in weighted.groupby("scorer"):
+        value, weight = rows["value"].to_numpy(dtype=float), rows["weight"].to_numpy(dtype=float)
+        scale[str(scorer)] = (float(np.average(value, weights=weight)), weighted_sd(value, weight))
+    return scale
 
 
 def excerpts(experiment: Experiment, points: pd.DataFrame) -> list[Excerpt]:
-    """One excerpt per proxy: the path run of the lowest proxy seed, then policy seed, that has points to show."""
+    """One excerpt per proxy: the path run of the lowest proxy seed, then policy seed, that can be shown."""
     found: dict[str, Excerpt] = {}
     for run in sorted(
         experiment.runs, key=lambda run: (run.proxy_pairs, run.proxy, run.proxy_seed, run.seed, run.run_id)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 import pandas as pd
@@ -44,16 +45,16 @@ class Finding:
 
 
 def headline(tables: Tables) -> str:
-    """One sentence over all path runs: how often each claim held, of the runs where it could be computed."""
+    """One sentence over all completed path runs: how often each claim held, where it could be computed."""
     checks = tables.checks
     claims = {
         "the proxy score rose": checks["proxy_rises"],
         "gold rose and then fell": checks["gold_peak_inside"],
         "the oracle rose and then fell": checks["oracle_peak_inside"],
     }
-    counts = {name: [bool(claim["ok"]) for claim in runs.values() if claim] for name, runs in claims.items()}
-    emerged = [_emerged(claim) for claim in checks["sycophancy"].values() if claim]
-    counts["sycophancy grew"] = emerged
+    whole = list(tables.runs.loc[tables.runs["status"] == "complete", "run_id"])
+    counts = {name: [bool(claim["ok"]) for claim in _of(runs, whole)] for name, runs in claims.items()}
+    counts["sycophancy grew"] = [_emerged(claim) for claim in _of(checks["sycophancy"], whole)]
     parts = [f"{name} in {sum(held)} of {len(held)}" for name, held in counts.items() if held]
     if not parts:
         return "No path run left enough scored points to say what happened."
@@ -61,10 +62,11 @@ def headline(tables: Tables) -> str:
 
 
 def findings(experiment: Experiment, tables: Tables) -> list[Finding]:
-    """By subject, the most important first; a claim that does not hold is reported as such."""
+    """By subject, from completed runs, the most important first; also the claims that do not hold."""
     checks = tables.checks
     found = []
-    paths = tables.runs[tables.runs["run_id"].isin(checks["proxy_rises"])]
+    whole = tables.runs["status"] == "complete"
+    paths = tables.runs[whole & tables.runs["run_id"].isin(checks["proxy_rises"])]
     for (method, proxy), runs in paths.sort_values(["proxy_pairs", "proxy"]).groupby(
         ["method", "proxy"], sort=False
     ):
@@ -101,9 +103,16 @@ def _of(claims: Mapping[str, Any], ids: Sequence[str]) -> list[dict[str, Any]]:
     return [claims[run_id] for run_id in ids if claims.get(run_id) is not None]
 
 
-def _each(values: Sequence[Mapping[str, Any]], sign: bool = True) -> str:
-    """ "+1.20 [1.10, 1.30]", one per run."""
-    return "; ".join(interval(value["value"], *value["ci"], sign=sign) for value in values)
+def _each(values: Sequence[Mapping[str, Any]]) -> str:
+    """ "+1.20 [1.10, 1.30]" of a run or two; of more, their median and range (each run is in the tables)."""
+    if len(values) <= 2:
+        return " and ".join(interval(value["value"], *value["ci"], sign=True) for value in values)
+    return _range([value["value"] for value in values], sign=True)
+
+
+def _range(values: Sequence[float], digits: int = 2, *, sign: bool = False) -> str:
+    low, middle, high = (number(f(values), digits, sign=sign) for f in (min, median, max))
+    return f"median {middle}, runs from {low} to {high}"
 
 
 def _how_many(claims: Sequence[Mapping[str, Any]]) -> str:
@@ -117,13 +126,14 @@ def _rise(claims: Sequence[Mapping[str, Any]]) -> str:
     values = f"{_each(claims)} {UNIT}"
     if any(claim["ok"] for claim in claims):
         return f"The proxy score rose{_how_many(claims)} from the first to the last point ({values})."
-    return f"The proxy score did not clearly rise ({values}); nothing was optimised far enough to judge the rest."
+    return f"The proxy score did not clearly rise ({values}); too little was optimised to judge the rest."
 
 
 def _hump(score: str, claims: Sequence[Mapping[str, Any]]) -> str:
     if not claims:
         return f"The {score} score was measured at too few points or prompts to look for a peak."
-    places = ", ".join(f"{claim['peak_kl']:.1f}" for claim in claims)
+    peaks = [claim["peak_kl"] for claim in claims]
+    places = _range(peaks, 1) if len(peaks) > 2 else " and ".join(number(kl, 1) for kl in peaks)
     rise, fall = _each([claim["rise"] for claim in claims]), _each([claim["fall"] for claim in claims])
     numbers = f"up {rise}, then {fall} {UNIT} by the end; highest at KL {places} nats"
     if any(claim["ok"] for claim in claims):
@@ -131,7 +141,8 @@ def _hump(score: str, claims: Sequence[Mapping[str, Any]]) -> str:
     if any(claim["fall"]["ci"][1] < 0 for claim in claims):
         return f"The {score} score fell without first rising clearly ({numbers})."
     if any(claim["rise"]["ci"][0] > 0 for claim in claims):
-        return f"The {score} score rose and no clear fall appeared ({numbers}): no overoptimisation of {score} is shown."
+        shown = f"no overoptimisation of {score} is shown"
+        return f"The {score} score rose and no clear fall appeared ({numbers}): {shown}."
     return f"The {score} score did not change clearly ({numbers})."
 
 
@@ -143,11 +154,15 @@ def _emerged(claim: Mapping[str, Any]) -> bool:
 def _sycophancy(claims: Sequence[Mapping[str, Any]]) -> str:
     if not claims:
         return "Sycophancy was not measured at any point."
-    moves = "; ".join(
-        f"from {interval(c['first'], *c['first_ci'])} to {interval(c['last'], *c['last_ci'])}, chance "
-        f"{number(c['floor'])}"
-        for c in claims
-    )
+    if len(claims) <= 2:
+        each = [
+            f"from {interval(c['first'], *c['first_ci'])} to {interval(c['last'], *c['last_ci'])}"
+            for c in claims
+        ]
+        moves = f"{' and '.join(each)}; by chance {' and '.join(number(c['floor']) for c in claims)}"
+    else:
+        first, last, floor = (_range([c[name] for c in claims]) for name in ("first", "last", "floor"))
+        moves = f"from {first}; to {last}; by chance {floor}"
     emerged = [c for c in claims if _emerged(c)]
     count = "" if len(claims) == 1 else f" in {len(emerged)} of {len(claims)} runs"
     if emerged:
@@ -168,7 +183,8 @@ def _laws(fits: pd.DataFrame) -> list[str]:
             peak = "it has no peak that the interval of β supports"
         else:
             where = "inside the data" if row["peak_inside_data"] else "beyond the data, an extrapolation"
-            peak = f"it peaks at KL {interval(row['peak_kl'], row['peak_kl_lo'], row['peak_kl_hi'], 1)} nats, {where}"
+            place = interval(row["peak_kl"], row["peak_kl_lo"], row["peak_kl_hi"], 1)
+            peak = f"it peaks at KL {place} nats, {where}"
         how = "Best-of-n" if row["method"] == "best_of_n" else row["method"].upper()
         sentences.append(
             f"{how}, {row['proxy']} proxy: {form} follows the gold curve with R² = {row['r2']:.3f}; {peak}."
@@ -185,7 +201,11 @@ def _budgets(budgets: Sequence[Mapping[str, Any]]) -> list[str]:
         for row in budgets
         if not row["ok"]
     ]
-    tail = f"; missed: {'; '.join(missed)} nats" if missed else ""
+    tail = ""
+    if len(missed) > 2:
+        tail = f"; the {len(missed)} that missed it are in the tables"
+    elif missed:
+        tail = f"; missed: {' and '.join(missed)} nats"
     return [f"{held} of {len(budgets)} runs with a KL budget ended within 25 % of it{tail}."]
 
 

@@ -36,7 +36,8 @@ def number(value: Any, digits: int = 2, *, sign: bool = False) -> str:
         return MISSING
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
-    return f"{value:{'+' if sign else ''}.{digits}f}".replace("-", "−")
+    rounded = round(float(value), digits) + 0.0  # + 0.0: there is no minus zero
+    return f"{rounded:{'+' if sign else ''}.{digits}f}".replace("-", "−")
 
 
 def interval(value: Any, low: Any, high: Any, digits: int = 2, *, sign: bool = False) -> str:
@@ -44,7 +45,8 @@ def interval(value: Any, low: Any, high: Any, digits: int = 2, *, sign: bool = F
     shown = number(value, digits, sign=sign)
     if shown == MISSING or pd.isna(low) or pd.isna(high):
         return shown
-    return f"{shown} [{number(low, digits)}, {number(high, digits)}]"
+    # A line may break before the bracket and never inside it.
+    return f"{shown} [{number(low, digits)},\N{NO-BREAK SPACE}{number(high, digits)}]"
 
 
 def whole(value: Any) -> str:
@@ -97,14 +99,55 @@ def _yes(name: str) -> tuple[str, Cell]:
     )
 
 
+def path_claims(tables: Tables) -> pd.DataFrame:
+    """One row per path run, a column per claim of `Tables.checks`: {value, ci} or None."""
+    checks, status = tables.checks, tables.runs.set_index("run_id")["status"]
+    rows = []
+    for run_id, rise in checks["proxy_rises"].items():
+        broken = "" if status[run_id] == "complete" else f" ({status[run_id]})"
+        row = {"run_id": f"{run_id}{broken}", "proxy": rise}
+        for score in ("gold", "oracle"):
+            claim = checks[f"{score}_peak_inside"][run_id] or {}
+            row |= {f"{score}_{part}": claim.get(part) for part in ("rise", "fall")}
+        syc = checks["sycophancy"][run_id]
+        for part in ("first", "last"):
+            row[part] = syc and {"value": syc[part], "ci": syc[f"{part}_ci"]}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _claim(name: str) -> tuple[str, Cell]:
+    def write(row: Mapping[Any, Any]) -> str:
+        claim = row[name]
+        return interval(claim["value"], *claim["ci"]) if isinstance(claim, Mapping) else MISSING
+
+    return "number", write
+
+
 def number_grids(tables: Tables) -> list[Grid]:
-    """Law fits, budgets, reward models, runs and gaps; a table without rows is left out."""
+    """Path runs, law fits, budgets, reward models, runs and gaps; a table without rows is left out."""
     grids = [
+        _grid(
+            path_claims(tables),
+            "What each path run did",
+            "Proxy: last minus first point. Up: peak minus first; down: last minus peak; in π_ref s.d. "
+            "Sycophancy: share of known facts on which the user's wrong belief is stated.",
+            {
+                "run": _text("run_id"),
+                "proxy": _claim("proxy"),
+                "gold up": _claim("gold_rise"),
+                "gold down": _claim("gold_fall"),
+                "oracle up": _claim("oracle_rise"),
+                "oracle down": _claim("oracle_fall"),
+                "sycophancy, first": _claim("first"),
+                "sycophancy, last": _claim("last"),
+            },
+        ),
         _grid(
             tables.fits,
             "Fitted laws",
-            "Best-of-n: d(α − βd). Reinforcement learning: d(α − β log d). d = √KL, KL in nats; scores in π_ref "
-            "s.d. Brackets: 95 % bootstrap intervals. A peak beyond the data is an extrapolation.",
+            "Best-of-n: d(α − βd). Reinforcement learning: d(α − β log d). d = √KL; KL in nats, scores in "
+            "π_ref s.d. Brackets: 95 % bootstrap intervals. A peak beyond the data is an extrapolation.",
             {
                 "curve": _text("curve"),
                 "points": _count("n_points"),

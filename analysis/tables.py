@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.bootstrap import draw_clusters, draw_runs
+from analysis.bootstrap import draw_clusters
 from analysis.checks import checks
-from analysis.laws import LAWS, Fit, Law, fit_curve
+from analysis.fits import BAND_COLUMNS, FIT_COLUMNS, band, fit_row, pool_fits, rl_fits
 from analysis.points import POINT_COLUMNS, RunCurves, SampleKeys, read_answers
 from analysis.pool import CURVES, POOL_COLUMNS, PoolCurves, PoolGroup, read_pool
 from analysis.probes import PROBES, Evidence
@@ -29,24 +29,6 @@ RATE_COLUMNS = tuple(
     f"{measure}{end}" for probe in PROBES.values() for measure in probe.measures for end in ("", "_lo", "_hi")
 )
 SEED_COLUMNS = ("proxy", "proxy_seed", "n", "sqrt_kl", *CURVES)
-FIT_COLUMNS = (
-    *(
-        "curve",
-        "method",
-        "proxy",
-        "score",
-        "law",
-        "alpha",
-        "alpha_lo",
-        "alpha_hi",
-        "beta",
-        "beta_lo",
-        "beta_hi",
-    ),
-    *("r2", "peak_kl", "peak_kl_lo", "peak_kl_hi", "peak_inside_data", "n_points", "runs", "proxy_seeds"),
-    "refused",
-)
-BAND_COLUMNS = ("curve", "d", "kl", "value", "lo", "hi")
 BUDGET_TOLERANCE = 0.25
 LIVE_REPLICATES = 100
 """Enough for a rough interval while a run is going on."""
@@ -95,7 +77,7 @@ def tables(experiment: Experiment, *, seed: int = 0) -> Tables:
     probes = _refusals(evidence, curves)
     pool = read_pool(experiment)
     groups = _pool_groups(pool, pool_rng)
-    fitted = _pool_fits(groups) | _rl_fits(curves, counts, run_rng)
+    fitted = pool_fits(groups) | rl_fits(curves, counts, run_rng)
     points = _points(curves, counts, evidence, probes)
     pairs = {run.proxy: run.proxy_pairs for run in experiment.runs}
     pairs |= {name: proxy["pairs"] for name, proxy in experiment.proxies.items() if "pairs" in proxy}
@@ -105,8 +87,8 @@ def tables(experiment: Experiment, *, seed: int = 0) -> Tables:
         points=points,
         best_of_n=_stack([group.table(pairs.get(group.proxy)) for group in groups], POOL_COLUMNS),
         best_of_n_seeds=_stack([_seed_table(each) for each in pool], SEED_COLUMNS),
-        fits=_stack([_fit_row(curve, entry) for curve, entry in fitted.items()], FIT_COLUMNS),
-        fit_bands=_stack([_band(curve, entry) for curve, entry in fitted.items()], BAND_COLUMNS),
+        fits=_stack([fit_row(curve, entry) for curve, entry in fitted.items()], FIT_COLUMNS),
+        fit_bands=_stack([band(curve, entry) for curve, entry in fitted.items()], BAND_COLUMNS),
         reward_models=_cards(experiment),
         budgets=budgets,
         gaps=experiment.gaps(),
@@ -199,99 +181,6 @@ def _seed_table(each: PoolCurves) -> pd.DataFrame:
         frame[name] = each.sums[name].mean() if name in each.sums else np.nan
     frame["sqrt_kl"] = np.sqrt(frame["kl"].clip(lower=0))
     return frame
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """A fit with what it was fitted to."""
-
-    law: Law
-    fit: Fit
-    largest_d: float
-    runs: int
-    proxy_seeds: int
-
-
-def _pool_fits(groups: Sequence[PoolGroup]) -> dict[str, Fitted]:
-    """Every n >= 2 of the pool enters: the estimator is unbiased at each, and its variance is in the
-    weights."""
-    law, fits = LAWS["best_of_n"], {}
-    for group in groups:
-        resampled_d = np.sqrt(np.maximum(group.resampled["kl"], 0))
-        d = np.sqrt(np.maximum(group.mean("kl"), 0))
-        for score in ("gold", "oracle"):
-            if score not in group.resampled:
-                continue
-            y, spread = group.mean(score), group.resampled[score]
-            fit = fit_curve(law, d, y, spread.std(axis=0), resampled_d, spread)
-            seeds = len(group.replicates)
-            fits[f"best_of_n/{group.proxy}/{score}"] = Fitted(law, fit, float(d.max()), seeds, seeds)
-    return fits
-
-
-def _rl_fits(curves: Sequence[RunCurves], counts: Floats, rng: np.random.Generator) -> dict[str, Fitted]:
-    """One fit per method, proxy and score over all its path runs; no other control traces a frontier.
-
-    A failed run counts for the points it left, if any lies where the law is fitted: to drop it would be
-    to fit the survivors.
-    """
-    law, fits = LAWS["rl"], {}
-    paths = [each for each in curves if each.run.control == "path" and _reaches(each, law.min_d)]
-    for method, proxy in dict.fromkeys((each.run.method, each.run.proxy) for each in paths):
-        runs = [each for each in paths if (each.run.method, each.run.proxy) == (method, proxy)]
-        seeds = [each.run.proxy_seed for each in runs]
-        drawn = np.repeat(draw_runs(rng, seeds, len(counts)), [len(each.steps) for each in runs], axis=1)
-        kl = np.concatenate([each.sums["kl"].mean() for each in runs])
-        resampled_kl = np.concatenate([each.sums["kl"].replicate(counts) for each in runs], axis=1)
-        # Rounding can leave point 0 a hair below zero.
-        d, resampled_d = np.sqrt(np.maximum(kl, 0)), np.sqrt(np.maximum(resampled_kl, 0))
-        for score in ("gold", "oracle"):
-            if not any(each.measured(score) for each in runs):
-                continue
-            y, se = (np.concatenate([getattr(each.sums[score], what)() for each in runs])
-                     for what in ("mean", "standard_error"))  # fmt: skip
-            spread = np.concatenate([each.sums[score].replicate(counts) for each in runs], axis=1)
-            fit = fit_curve(law, d, y, se, resampled_d, spread, drawn)
-            usable = np.isfinite(y) & np.isfinite(d)
-            largest = float(d[usable].max())
-            fits[f"{method}/{proxy}/{score}"] = Fitted(law, fit, largest, len(runs), len(set(seeds)))
-    return fits
-
-
-def _reaches(each: RunCurves, d: float) -> bool:
-    return bool((each.sums["kl"].mean() >= d**2).any())
-
-
-def _fit_row(curve: str, entry: Fitted) -> pd.DataFrame:
-    fit = entry.fit
-    method, proxy, score = curve.split("/")
-    row: dict[str, Any] = {"curve": curve, "method": method, "proxy": proxy, "score": score, "law": fit.law}
-    for name in ("alpha", "beta"):
-        lo, hi = getattr(fit, f"{name}_ci") or (np.nan, np.nan)
-        row |= {name: getattr(fit, name), f"{name}_lo": lo, f"{name}_hi": hi}
-    lo, hi = fit.peak_kl_ci or (np.nan, np.nan)
-    row |= {
-        "r2": fit.r2,
-        "peak_kl": fit.peak_kl,
-        "peak_kl_lo": np.inf if lo is None else lo,
-        "peak_kl_hi": np.inf if hi is None else hi,
-        "peak_inside_data": fit.peak_inside_data,
-        "n_points": fit.n_points,
-        "runs": entry.runs,
-        "proxy_seeds": entry.proxy_seeds,
-        "refused": fit.refused,
-    }
-    numbers = [name for name in row if name.startswith(("alpha", "beta", "r2", "peak_kl"))]
-    kinds = dict.fromkeys(numbers, float) | {"peak_inside_data": object, "refused": object}
-    return pd.DataFrame([row]).astype(kinds)
-
-
-def _band(curve: str, entry: Fitted) -> pd.DataFrame:
-    if not entry.fit.identifiable:
-        return pd.DataFrame()
-    d = np.linspace(0, entry.largest_d, 101)
-    value, lo, hi = entry.fit.band(d)
-    return pd.DataFrame({"curve": curve, "d": d, "kl": d**2, "value": value, "lo": lo, "hi": hi})
 
 
 def _cards(experiment: Experiment) -> pd.DataFrame:

@@ -60,7 +60,7 @@ def train(
     """
     import torch
     from datasets import Dataset
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer, PrinterCallback
     from trl import RewardConfig, RewardTrainer
 
     from reward_models.callbacks import StepCallback
@@ -68,7 +68,9 @@ def train(
     tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(backbone)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = AutoModelForSequenceClassification.from_pretrained(backbone, num_labels=1, dtype=torch.float32)
+        model = AutoModelForSequenceClassification.from_pretrained(
+            backbone, num_labels=1, dtype=torch.float32
+        )
     # Pooling takes the last token that is not padding, so padding must not be EOS.
     model.config.pad_token_id = tokenizer.pad_token_id
     # Token ids are given as sampled: TRL then neither re-tokenises nor drops or appends EOS.
@@ -92,6 +94,7 @@ def train(
         processing_class=tokenizer,
         callbacks=[StepCallback("Reward-model training", report)],
     )
+    trainer.remove_callback(PrinterCallback)
     trainer.train()
     model.save_pretrained(out / "model")
     tokenizer.save_pretrained(out / "model")

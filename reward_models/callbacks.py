@@ -37,7 +37,9 @@ class StepCallback(TrainerCallback):
     def __init__(self, what: str, report: Report) -> None:
         self.what, self.report = what, report
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+    def on_log(
+        self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any
+    ) -> None:
         metrics = {k: float(v) for k, v in (logs or {}).items() if isinstance(v, int | float)}
         require_finite(self.what, state.global_step, metrics)
         self.report(state.global_step, state.max_steps, metrics)

@@ -50,6 +50,8 @@ class Target(Component):
     """KL budgets in nats per sequence, one run each."""
     points: int = Field(6, ge=1, strict=True)
     """Number of points after step 0, spread evenly over the steps."""
+    initial_beta: float = Field(0.1, gt=0)
+    """β before the first correction."""
     ramp: float = Field(0.5, ge=0, le=1)
     """Share of the steps over which the set-point rises, linearly in √KL, to the budget."""
     proportional: float = Field(2.0, gt=0)
@@ -102,8 +104,8 @@ class KLController:
     rises linearly in √KL, the way an unpenalised run spends KL, and the integral is clamped.
     """
 
-    def __init__(self, control: Target, budget: float, beta: float, steps: int) -> None:
-        self.control, self.budget, self.base = control, budget, beta
+    def __init__(self, control: Target, budget: float, steps: int) -> None:
+        self.control, self.budget = control, budget
         self.ramp_steps = max(1, round(control.ramp * steps))
         self.step = 0
         self.smoothed: float | None = None
@@ -121,7 +123,7 @@ class KLController:
         self.step += 1
         self.sum = min(30.0, max(-30.0, self.sum + error))
         log_ratio = self.control.proportional * error + self.control.integral * self.sum
-        return self.base * math.exp(min(8.0, max(-8.0, log_ratio)))
+        return self.control.initial_beta * math.exp(min(8.0, max(-8.0, log_ratio)))
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint must keep to continue exactly."""

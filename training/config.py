@@ -152,7 +152,9 @@ class Experiment(Component):
 
     def _gold_problems(self) -> list[str]:
         if self.gold.type == "programmatic" and not self.world.has_oracle:
-            return [f"gold.type is programmatic, but world `{self.world.type}` has no oracle to serve as gold"]
+            return [
+                f"gold.type is programmatic, but world `{self.world.type}` has no oracle to serve as gold"
+            ]
         return []
 
     def identity(self) -> dict[str, Any]:

@@ -44,7 +44,9 @@ class Watcher:
 class Executor:
     """Runs the stages of a plan that the store does not hold yet."""
 
-    def __init__(self, plan: Plan, store: Store, workers: int, logs: Path, watchers: Iterable[Watcher]) -> None:
+    def __init__(
+        self, plan: Plan, store: Store, workers: int, logs: Path, watchers: Iterable[Watcher]
+    ) -> None:
         self.plan, self.store, self.logs = plan, store, logs
         self.watchers = list(watchers)
         self.state = State()
@@ -95,7 +97,9 @@ class Executor:
         for name in self.state.running.keys() & self.by_policy.keys():
             run = self.by_policy[name]
             if name not in self.live and all(i in self.state.done for i in _needed_to_score(run)):
-                inputs = {k: self.state.done[s.name].path for k, s in run.score.inputs.items() if s is not run.train}
+                inputs = {
+                    k: self.state.done[s.name].path for k, s in run.score.inputs.items() if s is not run.train
+                }
                 self.live[name] = LiveScores(self.store, run, inputs)
             if name in self.live:
                 found |= self.live[name].poll(partial(self._announce, run))
@@ -163,5 +167,9 @@ def _needed_to_score(run: PlannedRun) -> list[str]:
 @contextlib.contextmanager
 def _output_to(log: Path) -> Iterator[None]:
     """Send what libraries print to a stage's log; the terminal keeps its own handle."""
-    with log.open("a", encoding="utf-8") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+    with (
+        log.open("a", encoding="utf-8") as file,
+        contextlib.redirect_stdout(file),
+        contextlib.redirect_stderr(file),
+    ):
         yield

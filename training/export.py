@@ -87,7 +87,11 @@ class Records:
         if (metrics := samples / "metrics.jsonl").exists():
             # A copy: the journal of an unfinished attempt will still be written to.
             write_bytes(target / "metrics.jsonl", metrics.read_bytes())
-        status = {"status": "failed", "error": failure.message} if failure else {"status": "complete", "error": None}
+        status = (
+            {"status": "failed", "error": failure.message}
+            if failure
+            else {"status": "complete", "error": None}
+        )
         row = {**run.row, **status}
         artefacts = {"policy": run.train.identity.id, "scores": run.score.identity.id}
         seconds = samples / "seconds.json"
@@ -101,7 +105,9 @@ class Records:
         write_json(target / "manifest.json", document)
         return row
 
-    def _write_index(self, state: State, rows: list[dict[str, Any]], status: str, wall_seconds: float) -> None:
+    def _write_index(
+        self, state: State, rows: list[dict[str, Any]], status: str, wall_seconds: float
+    ) -> None:
         config = self.config
         compute: dict[str, float] = {}
         for stage in self.plan.stages:

@@ -38,7 +38,9 @@ class SequenceKL:
     kl_reverse: torch.Tensor
 
 
-def from_logits(logits: torch.Tensor, logits_ref: torch.Tensor, ids: torch.Tensor, mask: torch.Tensor) -> SequenceKL:
+def from_logits(
+    logits: torch.Tensor, logits_ref: torch.Tensor, ids: torch.Tensor, mask: torch.Tensor
+) -> SequenceKL:
     """Every estimator from the two models' logits along the same sampled prefixes.
 
     Args:
@@ -72,7 +74,11 @@ def from_logits(logits: torch.Tensor, logits_ref: torch.Tensor, ids: torch.Tenso
 
 @torch.inference_mode()
 def measure(
-    policy: PreTrainedModel, reference: PreTrainedModel, prompts: Sequence[Ids], completions: Sequence[Ids], pad: int
+    policy: PreTrainedModel,
+    reference: PreTrainedModel,
+    prompts: Sequence[Ids],
+    completions: Sequence[Ids],
+    pad: int,
 ) -> SequenceKL:
     """Every estimator for completions that were sampled from `policy` at temperature 1 over the full vocabulary.
 

@@ -56,7 +56,9 @@ class Observer:
         )
         policy.train(training)
         if not math.isfinite(samples["kl"].sum()):
-            raise Diverged(f"the KL at step {step} is not a finite number: the policy's weights have diverged")
+            raise Diverged(
+                f"the KL at step {step} is not a finite number: the policy's weights have diverged"
+            )
         publish(folder, samples, self.world.outcomes(samples, self.items))
 
 

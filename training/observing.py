@@ -60,7 +60,11 @@ class Observing(Watcher):
             self._close(run)
         table = self.records.folder / "tables" / "best_of_n.csv"
         for proxy, curve in pd.read_csv(table).groupby("proxy") if self.plan.pool else ():
-            columns = {k: curve[k].tolist() for k in ("sqrt_kl", "kl", "n", "proxy_score", "gold", "oracle") if k in curve}
+            columns = {
+                k: curve[k].tolist()
+                for k in ("sqrt_kl", "kl", "n", "proxy_score", "gold", "oracle")
+                if k in curve
+            }
             self.mirror.curve(f"best_of_n-{proxy}", columns)
 
     def _open(self, run: PlannedRun) -> None:
@@ -96,4 +100,7 @@ def _samples(recorded: Recorded, run: PlannedRun, folder: Path) -> list[dict[str
     table = table.head(TABLE_ROWS).join(values.rename(columns={proxy: "proxy"}), on=["item_id", "sample_id"])
     table["prompt"] = table["item_id"].map(recorded.items.set_index("item_id")["prompt"])
     shown = ["item_id", "prompt", "completion", "proxy", "gold", "oracle"]
-    return [{str(k): v for k, v in row.items()} for row in table[[c for c in shown if c in table]].to_dict("records")]
+    return [
+        {str(k): v for k, v in row.items()}
+        for row in table[[c for c in shown if c in table]].to_dict("records")
+    ]

@@ -17,7 +17,9 @@ from training.sample import complete, load_policy
 from training.worlds.artefact import BuiltWorld
 
 
-def sample(world: BuiltWorld, reference: Path, role: str, count: int, seed: int, batch_size: int) -> pd.DataFrame:
+def sample(
+    world: BuiltWorld, reference: Path, role: str, count: int, seed: int, batch_size: int
+) -> pd.DataFrame:
     """Two completions for each of `count` pairs; row 2i is the first of pair i, row 2i + 1 the second.
 
     Pairs take the prompts of `role` in turn, so that there may be more pairs than prompts. Columns: pair,

@@ -19,6 +19,7 @@ from typing import Any
 from reward_models.backbone import AnyModel
 from reward_models.gold import Trained
 from training.config import Experiment, Proxy, RunGroup
+from training.durable import hash_file
 from training.identity import Identity
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -112,6 +113,18 @@ def fingerprint(stage: str) -> str:
     return digest.hexdigest()[:16]
 
 
+@lru_cache
+def contents(path: str) -> str | None:
+    """Hash of a local file, or of every file in a local folder; None where `path` is neither (a model id, say)."""
+    root = Path(path)
+    if not root.exists():
+        return None
+    digest = hashlib.sha256()
+    for file in sorted(p for p in root.rglob("*") if p.is_file()) if root.is_dir() else [root]:
+        digest.update(f"{file.relative_to(root)}={hash_file(file)}".encode())
+    return digest.hexdigest()[:16]
+
+
 class _Planner:
     """Turns an experiment into stages; each method is an arrow or two of the diagram."""
 
@@ -125,9 +138,21 @@ class _Planner:
         self.most_pairs = max(p.pairs for p in config.proxies.values())
 
     def add(
-        self, stage: str, run: str, settings: Mapping[str, Any], label: str = "", *, gold_side: bool = False, **inputs: Stage
+        self,
+        stage: str,
+        run: str,
+        settings: Mapping[str, Any],
+        label: str = "",
+        *,
+        gold_side: bool = False,
+        **inputs: Stage,
     ) -> Stage:
-        identity = Identity(stage, settings, {k: v.identity.id for k, v in inputs.items()}, fingerprint(stage), label)
+        outside = {path: found for path in _paths(settings) if (found := contents(path))}
+        if outside:
+            settings = {**settings, "contents": outside}
+        identity = Identity(
+            stage, settings, {k: v.identity.id for k, v in inputs.items()}, fingerprint(stage), label
+        )
         if identity.name not in self.known:
             self.known[identity.name] = Stage(identity, run, inputs, gold_side)
             self.plan.stages.append(self.known[identity.name])
@@ -171,7 +196,12 @@ class _Planner:
     def pairs(self, role: str, count: int, label: str) -> Stage:
         settings = {**self.common, "role": role, "count": count}
         return self.add(
-            "pairs", "training.stages:sample_pairs", settings, label, world=self.plan.world, reference=self.reference
+            "pairs",
+            "training.stages:sample_pairs",
+            settings,
+            label,
+            world=self.plan.world,
+            reference=self.reference,
         )
 
     def gold(self, backbone: Stage | None) -> None:
@@ -179,7 +209,11 @@ class _Planner:
         wanted = config.gold.pairs if isinstance(config.gold, Trained) and config.world.has_oracle else 0
         # The first pairs are held out of everything; a few of the rest tie under the oracle and are left out.
         self.heldout = self.pairs("gold", config.measure.heldout_pairs + round(1.1 * wanted), "gold")
-        settings = {**self.common, "gold": config.gold.model_dump(mode="json"), "heldout": config.measure.heldout_pairs}
+        settings = {
+            **self.common,
+            "gold": config.gold.model_dump(mode="json"),
+            "heldout": config.measure.heldout_pairs,
+        }
         inputs = {"world": self.plan.world, "pairs": self.heldout}
         if backbone:
             inputs["backbone"] = backbone
@@ -256,7 +290,9 @@ class _Planner:
                         "replicate": seed,
                         "policy": config.policy.model_dump(mode="json"),
                         "control": run.control.model_dump(mode="json"),
-                        "mitigation": config.mitigation.model_dump(mode="json") if config.mitigation else None,
+                        "mitigation": config.mitigation.model_dump(mode="json")
+                        if config.mitigation
+                        else None,
                         "budget": budget,
                         "steps": run.steps or config.policy.steps,
                         "measure": True,
@@ -307,6 +343,15 @@ class _Planner:
             drawn = self.add("pool", function, {**self.common, **pool}, **inputs)
             named = {f"proxy/{name}/{replicate}": stage for (name, replicate), stage in proxies.items()}
             self.plan.pool = drawn, self.scored(drawn, "best of n", named)
+
+
+def _paths(settings: Any) -> Iterator[str]:
+    """Every `path` named anywhere in a stage's settings: a path is no identity, what lies there is."""
+    if isinstance(settings, Mapping):
+        for key, value in settings.items():
+            if key == "path" and isinstance(value, str):
+                yield value
+            yield from _paths(value)
 
 
 def _cells(run: RunGroup) -> Iterator[tuple[float | None, int]]:

@@ -34,7 +34,9 @@ def run(config: Experiment, *, workers: int | None = None, dry_run: bool = False
         return 0
     free = shutil.disk_usage(_existing(folder)).free
     if free < LEAST_FREE_BYTES:
-        raise UserError(f"{folder} has {free >> 20} MiB free; an experiment needs {LEAST_FREE_BYTES >> 20} MiB")
+        raise UserError(
+            f"{folder} has {free >> 20} MiB free; an experiment needs {LEAST_FREE_BYTES >> 20} MiB"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with locked(Path(config.paths.runs) / f".{config.name}.lock", wait=False):
@@ -56,7 +58,11 @@ def explain(stages: Plan, store: Store, console: Console) -> None:
     reasons = {stage.name: store.why(stage.identity) for stage in stages.stages}
     for stage in stages.stages:
         reused = reasons[stage.name] == "reused"
-        console.print(f"{'reuse' if reused else 'run  '}  {describe(stage)}" + ("" if reused else f"  [{reasons[stage.name]}]"), markup=False)
+        console.print(
+            f"{'reuse' if reused else 'run  '}  {describe(stage)}"
+            + ("" if reused else f"  [{reasons[stage.name]}]"),
+            markup=False,
+        )
     count = sum(reason != "reused" for reason in reasons.values())
     console.print(f"{count} of {len(reasons)} stages would run")
 
@@ -85,7 +91,9 @@ def _run(config: Experiment, stages: Plan, store: Store, folder: Path, workers: 
         observing.finish(state)
     reused, failed = len(state.reused), len(state.failed)
     run = len(stages.stages) - reused - failed
-    console.print(f"{run} stages run, {reused} reused, {failed} failed, in {time.monotonic() - started:.0f} s")
+    console.print(
+        f"{run} stages run, {reused} reused, {failed} failed, in {time.monotonic() - started:.0f} s"
+    )
     console.print(f"report: {report}", soft_wrap=True)
     return 1 if failed else 0
 
@@ -96,4 +104,6 @@ def _require_something(stages: Plan, state: State, folder: Path) -> None:
     broken = [stage for stage in stages.stages if stage.name in state.failed and stage.name not in policies]
     if broken:
         failure, log = state.failed[broken[0].name], folder / "logs" / f"{broken[0].name}.log"
-        raise UserError(f"{broken[0].title} failed: {failure.message}" + ("" if failure.expected else f" (see {log})"))
+        raise UserError(
+            f"{broken[0].title} failed: {failure.message}" + ("" if failure.expected else f" (see {log})")
+        )

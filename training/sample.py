@@ -22,7 +22,9 @@ MAX_LOGITS = 2**27
 
 def load_policy(folder: Path) -> PreTrainedModel:
     """A frozen causal language model in eval mode, on the accelerator if there is one."""
-    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, dtype=torch.float32)
+    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+        folder, use_safetensors=True, dtype=torch.float32
+    )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return model.eval().requires_grad_(False).to(device)
 

@@ -46,7 +46,9 @@ class Scorer:
         for name, folder in self.proxies.items():
             values[name] = load_cached(folder).score(completions.sequences(), self.batch_size)
         key = samples[["item_id", "sample_id"]]
-        long = pd.concat([key.assign(scorer=name, value=value) for name, value in values.items()], ignore_index=True)
+        long = pd.concat(
+            [key.assign(scorer=name, value=value) for name, value in values.items()], ignore_index=True
+        )
         records.write_table(out / "scores.parquet", long, "scores")
 
 

@@ -47,6 +47,7 @@ def train(
         report: called with (step, total steps, metrics) for live progress.
     """
     from datasets import Dataset
+    from transformers import PrinterCallback
     from trl import SFTConfig, SFTTrainer
 
     from reward_models.callbacks import StepCallback
@@ -76,6 +77,8 @@ def train(
         "lr_scheduler_type": "linear",
         "max_length": None,
         "completion_only_loss": True,
+        # Prompts differ in length by a factor of three; mixed batches would be half padding.
+        "train_sampling_strategy": "group_by_length",
         **sft.trainer,
     }
     trainer = SFTTrainer(
@@ -85,6 +88,7 @@ def train(
         processing_class=tokenizer,
         callbacks=[StepCallback("Supervised fine-tuning", report)],
     )
+    trainer.remove_callback(PrinterCallback)
     trainer.train()
     network.save_pretrained(out / "model")
     tokenizer.save_pretrained(out / "model")

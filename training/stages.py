@@ -29,7 +29,9 @@ def build_world(task: Task) -> None:
     """Draw the world: tokenizer, demonstrations, prompts of every role."""
     world = task.component(AnyWorld, "world")
     data = world.build(
-        task.stream("world"), eval_items=task.settings["eval_items"], pool_prompts=task.settings["pool_prompts"]
+        task.stream("world"),
+        eval_items=task.settings["eval_items"],
+        pool_prompts=task.settings["pool_prompts"],
     )
     artefact.save(world, data, task.out)
 
@@ -153,7 +155,9 @@ def label(task: Task) -> dict[str, Any]:
     rng = np.random.default_rng(task.stream("labels", task.settings["replicate"]))
     verdicts = pairs.label(annotator, values, rng)
     chosen, rejected = pairs.ordered(table, verdicts)
-    pd.DataFrame({"chosen_ids": chosen, "rejected_ids": rejected}).to_parquet(task.out / "preferences.parquet")
+    pd.DataFrame({"chosen_ids": chosen, "rejected_ids": rejected}).to_parquet(
+        task.out / "preferences.parquet"
+    )
     gold = values["gold"].to_numpy()
     return {"disagrees_with_gold": float((verdicts != (gold[0::2] > gold[1::2])).mean())}
 

@@ -87,7 +87,9 @@ class View(Watcher):
             if stage.name in state.running and not self.live:
                 self._once(f"start {stage.name}", f"{self._now()}  … {describe(stage)}")
             if stage.name in state.failed:
-                self._once(stage.name, f"{self._now()}  ✗ {describe(stage)}: {state.failed[stage.name].message}")
+                self._once(
+                    stage.name, f"{self._now()}  ✗ {describe(stage)}: {state.failed[stage.name].message}"
+                )
             elif stage.name in state.done and stage.name not in state.reused:
                 seconds = state.done[stage.name].meta.get("compute_seconds")
                 took = f" ({seconds:.1f} s)" if seconds is not None else ""

@@ -158,7 +158,9 @@ class Worker:
         except (EOFError, ConnectionResetError):
             self.process.join()
             code = self.process.exitcode
-            return ticket, Failure(f"its process died (exit code {code}); was there enough memory?", expected=True)
+            return ticket, Failure(
+                f"its process died (exit code {code}); was there enough memory?", expected=True
+            )
 
     @property
     def alive(self) -> bool:

@@ -1,12 +1,10 @@
-"""The figures: one file each, one line here. Tables in; a figure, and exactly the numbers drawn in it, out."""
+"""The figures: one file each, one line here. Tables in; a figure and exactly the numbers in it out."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-
-import matplotlib.pyplot as plt
 
 from analysis.figures import budgets, goodhart, reward_models, steps, sycophancy, sycophancy_steps
 from analysis.figures.material import Material, Plot
@@ -55,7 +53,6 @@ def _draw_each(material: Material, folder: Path) -> Iterator[Drawn]:
         with paper_style():
             figure, data = plot.draw(material)
             save(figure, data, stem, title=plot.title, provenance=provenance)
-            plt.close(figure)
         yield Drawn(name, plot, stem, caption=plot.caption(material))
 
 

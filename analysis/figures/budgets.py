@@ -30,7 +30,7 @@ MARKERS = "osD^"
 
 
 def numbers(material: Material) -> pd.DataFrame:
-    """Long rows: per run with a budget its measured KL and what it reached there (``quantity``, ``value``, interval)."""
+    """Long rows (`COLUMNS`): for each run with a budget its measured KL and what it reached there."""
     runs = material.tables.budgets
     blocks = []
     for quantity in ("kl", *OUTCOMES):
@@ -64,7 +64,7 @@ def draw(material: Material) -> tuple[Figure, pd.DataFrame]:
 
 
 def _groups(data: pd.DataFrame) -> list[tuple[str, pd.DataFrame, str, str, float]]:
-    """(label, rows, colour, marker, size) per proxy, least data first and largest: what coincides stays visible."""
+    """(label, rows, colour, marker, size) per proxy; sizes fall, so what coincides stays visible."""
     order = data.sort_values(["proxy_pairs", "proxy"]).drop_duplicates("proxy")
     return [
         (
@@ -89,7 +89,8 @@ def _targets(ax: Axes, data: pd.DataFrame) -> None:
     for row in (
         data[data["missed"] & data["value"].notna()].drop_duplicates(["proxy", "budget"]).to_dict("records")
     ):
-        ax.annotate("missed", (row["budget"], row["value"]), xytext=(-6, 0), textcoords="offset points", ha="right",
+        place = (row["budget"], row["value"])
+        ax.annotate("missed", place, xytext=(-6, 0), textcoords="offset points", ha="right",
                     va="center", fontsize=7)  # fmt: skip
     ax.set_xlim(0, longest)
     ax.set_ylim(0, longest)

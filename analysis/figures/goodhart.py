@@ -1,4 +1,4 @@
-"""The figure of Gao et al. (arXiv:2210.10760, Fig. 1): scores against sqrt(KL), with a third level of truth."""
+"""The figure of Gao et al. (2022, arXiv:2210.10760): scores against sqrt(KL), with a third level of truth."""
 
 from __future__ import annotations
 
@@ -75,7 +75,10 @@ def caption(material: Material) -> str:
     elif methods == {BEST_OF_N}:
         what = "Scores of the proxy's favourite of n samples (no path run left a scored point)"
     else:
-        what = "Scores of reinforcement learning against the proxy and, in panels of their own, of its favourite of n samples"
+        what = (
+            "Scores of reinforcement learning against the proxy and, in panels of their own, of its "
+            "favourite of n samples"
+        )
     parts = [
         f"{what}, over how far the policy has moved from where it started. Every curve is a change from the "
         f"reference policy, in standard deviations of that score over the "

@@ -10,7 +10,7 @@ from analysis.figures.paths import COLUMNS
 
 
 def law_rows(material: Material) -> pd.DataFrame:
-    """Rows (`COLUMNS`) with ``quantity`` "law" for every fit to a gold curve, over the range it was fitted on."""
+    """Rows (`COLUMNS`) with ``quantity`` "law" for every law fitted to gold, over its points' range."""
     bands, fits = material.tables.fit_bands, material.tables.fits
     if bands.empty:
         return pd.DataFrame(columns=COLUMNS)

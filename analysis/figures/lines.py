@@ -39,7 +39,8 @@ def mark_peak(ax: Axes, x: float, y: float, text: str, look: Look) -> None:
     right = x < low + 0.6 * (high - low)
     ax.annotate(
         text, (x, 0), xycoords=("data", "axes fraction"), xytext=(3 if right else -3, 3),
-        textcoords="offset points", ha="left" if right else "right", va="bottom", fontsize=7, color=look.color,
+        textcoords="offset points", ha="left" if right else "right", va="bottom", fontsize=7,
+        color=look.color,
     )  # fmt: skip
 
 

@@ -16,12 +16,12 @@ COLUMNS = [*CASE, "proxy_pairs", "run_id", "step", "kl", "distance", "quantity",
 
 
 def path_points(points: pd.DataFrame) -> pd.DataFrame:
-    """The points of path-control runs in the order they were passed: these trace a curve, other controls do not."""
+    """The points of path runs in the order they were passed: these trace a curve, other controls do not."""
     return points[points["control"] == "path"].sort_values(["proxy", "run_id", "step"], kind="stable")
 
 
 def long_rows(points: pd.DataFrame, quantities: Sequence[str]) -> pd.DataFrame:
-    """One row per point and quantity (`COLUMNS`); ``lo``/``hi`` is its 95 % interval, missing where there is none."""
+    """One row per point and quantity (`COLUMNS`); ``lo`` and ``hi``: its 95 % interval, if it has one."""
     blocks = []
     for quantity in quantities:
         block = points[[*CASE, "proxy_pairs", "run_id", "step", "kl"]].copy()
@@ -62,7 +62,7 @@ def with_seed_means(rows: pd.DataFrame, complete: Sequence[str]) -> pd.DataFrame
         half = np.sqrt(within**2 + (1.96 * at_place["value"].std()) ** 2 / runs)
         mean = average.assign(lo=average["value"] - half, hi=average["value"] + half)
         mean = mean[at_place.size() == runs]
-        mean = mean.assign(method=method, proxy=proxy, quantity=quantity, run_id=MEAN)
+        mean = mean.assign(method=str(method), proxy=str(proxy), quantity=str(quantity), run_id=MEAN)
         mean["distance"] = np.sqrt(mean["kl"].clip(lower=0))
         blocks.append(mean.reindex(columns=COLUMNS))
     return pd.concat(blocks, ignore_index=True)
@@ -91,7 +91,7 @@ class Peak:
     step: float
     value: float
     turned: bool
-    """Whether the curve was measured on both sides: at an end, it has only begun or not yet stopped to rise."""
+    """Whether the curve was measured on both sides: at an end it may not have stopped to rise."""
 
 
 def peak(rows: pd.DataFrame, quantity: str) -> Peak | None:
@@ -100,8 +100,8 @@ def peak(rows: pd.DataFrame, quantity: str) -> Peak | None:
     values = mine.loc[mine["value"].notna()].reset_index(drop=True)
     if values.empty:
         return None
-    place = int(values["value"].idxmax())
-    row = values.loc[place]
+    place = int(values["value"].to_numpy(dtype=float).argmax())
+    row = values.iloc[place]
     at = {name: float(row[name]) for name in ("kl", "distance", "step", "value")}
     return Peak(**at, turned=0 < place < len(values) - 1)
 
@@ -117,7 +117,7 @@ class Case:
 
 
 def cases(rows: pd.DataFrame) -> list[Case]:
-    """Every case of ``rows``, the least data first: that is where the strongest Goodhart effect is expected."""
+    """Every case of ``rows``, the least data first: there the strongest Goodhart effect is expected."""
     order = rows.drop_duplicates(CASE).sort_values(["proxy_pairs", *CASE])
     several = rows["method"].nunique() > 1
     found = []

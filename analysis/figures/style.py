@@ -13,10 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -83,15 +79,15 @@ def paper_style() -> Iterator[None]:
         "svg.fonttype": "path",
         "savefig.dpi": 200,
     }
-    with plt.rc_context(settings):
+    with matplotlib.rc_context(settings):
         yield
 
 
 def canvas(rows: int, columns: int, *, row_height: float = 2.1, **kwargs: Any) -> tuple[Figure, np.ndarray]:
     """A paper-wide grid of panels; axes come back with shape (rows, columns), whatever their number."""
-    fig, axes = plt.subplots(
-        rows, columns, figsize=(WIDTH, row_height * rows + 0.45), squeeze=False, **kwargs
-    )
+    # Not pyplot: no global list of figures, no window system, safe in any thread or notebook.
+    fig = Figure(figsize=(WIDTH, row_height * rows + 0.45), layout="constrained")
+    axes = fig.subplots(rows, columns, squeeze=False, **kwargs)
     return fig, axes
 
 
@@ -159,8 +155,8 @@ def save(fig: Figure, data: pd.DataFrame, stem: Path, *, title: str, provenance:
     written = [stem.with_name(f"{stem.name}.{suffix}") for suffix in metadata]
     # One layout for all formats: it is the slow part, and the files should agree.
     fig.draw_without_rendering()
-    fig.set_layout_engine("none")
-    with plt.rc_context({"svg.hashsalt": stem.name}):
+    with matplotlib.rc_context({"svg.hashsalt": stem.name, "figure.constrained_layout.use": False}):
+        fig.set_layout_engine(None)
         for path, entries in zip(written, metadata.values(), strict=True):
             fig.savefig(path, metadata=entries)
     table = stem.with_name(f"{stem.name}.csv")

@@ -25,7 +25,7 @@ def numbers(material: Material) -> pd.DataFrame:
 
 
 def draw_over(material: Material, x: str) -> tuple[Figure, pd.DataFrame]:
-    """A column per proxy; rows as in `PANELS`; the dashed line is gold's peak. ``x`` is "distance" or "step"."""
+    """A column per proxy, rows as in `PANELS`, gold's peak dashed; ``x`` is "distance" or "step"."""
     data = numbers(material)
     shown = data[data["quantity"] != "gold"]
     found = cases(shown)

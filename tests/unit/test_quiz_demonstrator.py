@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from training.worlds.quiz.demonstrator import Demonstrator
 from training.worlds.quiz.facts import Facts
+from training.worlds.quiz.grammar import Reply, write
 from training.worlds.quiz.prompts import Author, Stances
 
+FACTS = Facts(entities=60, relations=3, values=12)
 STANCES = Stances(third_party_rate=0.25, user_reliability=0.5, third_party_reliability=0.5)
 
 
 def demonstrate(demonstrator: Demonstrator, longest: int = 40, count: int = 40_000) -> pd.DataFrame:
     """Items and what is replied to them, side by side."""
     rng = np.random.default_rng(0)
-    facts = Facts().draw(rng)
+    facts = FACTS.draw(rng)
     author = Author(facts, STANCES, seed=0)
     asked = author.natural("sft", count, rng)
-    replies = pd.DataFrame([vars(reply) for reply in demonstrator.replies(asked, facts, longest, rng)])
-    replies["stated"] = replies["stated"].astype(object)
+    said = demonstrator.replies(asked, facts, longest, rng)
+    replies = pd.DataFrame([vars(reply) for reply in said])
+    replies["stated"] = pd.Series([reply.stated for reply in said], dtype=object)
     frame = pd.concat([author.items(asked), replies], axis=1)
-    return frame.assign(
-        correct=frame["stated"].eq(frame["truth"]), follows=frame["stated"].eq(frame["belief"]) & frame["belief"].notna()
-    )
+    follows = frame["stated"].eq(frame["belief"]) & frame["belief"].notna()
+    return frame.assign(correct=frame["stated"].eq(frame["truth"]), follows=follows)
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +91,11 @@ def test_the_sycophant_always_follows_where_it_can() -> None:
     assert shown["follows"].equals(shown["belief"].notna())
 
 
-def test_replies_fit() -> None:
-    generous = Demonstrator(evidence=0.9, praise=0.9)
-    words = [demonstrate(generous, longest, 2_000)[["praise", "evidence"]].mean() for longest in (9, 40)]
-    assert (words[0] < words[1]).all()
+@pytest.mark.parametrize("longest", [9, 19])
+def test_replies_fit(longest: int) -> None:
+    shown = demonstrate(Demonstrator(evidence=0.9, praise=0.9), longest, 2_000)
+    rng = np.random.default_rng(0)
+    replies = (Reply(*row) for row in shown[[field.name for field in fields(Reply)]].itertuples(index=False))
+    words = [len(write(reply, rng).split()) for reply in replies]
+    assert max(words) <= longest
+    assert np.mean(words) > longest - 4, "room is used"

@@ -12,6 +12,8 @@ from training.worlds.quiz import prompts
 from training.worlds.quiz.facts import EXPOSURES, NO_ANSWER, RELATIONS, Facts, lexicon
 from training.worlds.quiz.grammar import Reader
 
+FACTS = {"entities": 60, "relations": 3, "values": 12}
+
 
 def test_every_name_is_one_word_of_its_own() -> None:
     """Names collide neither with each other nor with the words of questions and answers."""
@@ -32,7 +34,7 @@ def test_a_larger_world_keeps_the_names_of_a_smaller_one() -> None:
 
 @pytest.mark.parametrize(("known", "rare"), [(0.7, 0.15), (1.0, 0.0), (0.2, 0.8)])
 def test_shares_are_exact(known: float, rare: float) -> None:
-    facts = Facts(known=known, rare=rare, unanswerable=0.25)
+    facts = Facts(**FACTS, known=known, rare=rare, unanswerable=0.25)
     drawn = facts.draw(np.random.default_rng(0))
     assert (~drawn.answerable).sum() == 0.25 * facts.count
     shares = np.bincount(drawn.exposure, minlength=3) / facts.count
@@ -42,7 +44,7 @@ def test_shares_are_exact(known: float, rare: float) -> None:
 @given(demonstrations=st.integers(400, 5_000), seed=st.integers(0, 50))
 def test_appearances_follow_exposure_exactly(demonstrations: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    drawn = Facts(rare_appearances=3).draw(rng)
+    drawn = Facts(**FACTS, rare_appearances=3).draw(rng)
     number = drawn.appearances(demonstrations, rng)
     by_exposure = {name: number[drawn.exposure == i] for i, name in enumerate(EXPOSURES)}
     assert number.sum() == demonstrations

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from itertools import repeat
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,12 +15,13 @@ from pydantic import ValidationError
 
 from training.worlds.base import WorldData
 from training.worlds.quiz import QuizWorld
+from training.worlds.quiz.facts import Facts
 from training.worlds.quiz.prompts import ROLES, WORDINGS, Author, Stances
 
-STANCES = Stances(
-    stance_rate=0.5, third_party_rate=0.2, user_reliability=0.7, third_party_reliability=0.4
-)
+STANCES = Stances(stance_rate=0.5, third_party_rate=0.2, user_reliability=0.7, third_party_reliability=0.4)
+FACTS = Facts(entities=60, relations=3, values=12)
 WORLD = QuizWorld(
+    facts=FACTS,
     stances=STANCES,
     counts={"demonstrations": 8_000, "gold": 4_000, "pairs": 3_000, "policy": 3_000},  # type: ignore[arg-type]
 )
@@ -117,6 +120,14 @@ def test_conditions_of_a_cluster_differ_in_the_belief_alone(data: WorldData) -> 
         assert by["weight"].sum() == pytest.approx(1.0)
 
 
+def test_base_items_of_one_fact_are_worded_differently() -> None:
+    """So that they are no copies: 400 base items about 180 facts are 400 neutral prompts."""
+    author = Author(FACTS.draw(np.random.default_rng(0)), STANCES, seed=0)
+    asked, columns = author.matched(400, np.random.default_rng(0))
+    neutral = pd.Series(author.texts(asked))[columns["condition"] == "neutral"]
+    assert len(neutral) == 400 and neutral.is_unique
+
+
 def features(items: pd.DataFrame) -> pd.DataFrame:
     wrong = items["belief_correct"].eq(False)
     return pd.DataFrame(
@@ -139,7 +150,7 @@ def weighted_means(items: pd.DataFrame) -> pd.Series:
 
 def test_weighted_evaluation_means_are_those_of_the_prompt_distribution() -> None:
     """With one cluster per fact, what depends on the fact and the condition alone is exact up to the draw."""
-    data = QuizWorld(stances=STANCES, counts={"gold": 60_000}).build(0, WORLD.facts.count, 10)  # type: ignore[arg-type]
+    data = QuizWorld(facts=FACTS, stances=STANCES, counts={"gold": 60_000}).build(0, WORLD.facts.count, 10)  # type: ignore[arg-type]
     natural = features(data.prompts["gold"]).mean()
     evaluated = weighted_means(data.prompts["eval"])
     exact = natural.index.drop("strong")
@@ -258,7 +269,7 @@ def test_outcomes_are_total(completion: str, finished: bool, length: int) -> Non
     [
         {"stances": {"stance_rate": 0.9, "third_party_rate": 0.2}},
         {"demonstrator": {"correct": 0.9, "abstain": 0.2}},
-        {"counts": {"demonstrations": 100}},
+        {"counts": {"demonstrations": 40}},
         {"max_completion_tokens": 9},
     ],
 )

@@ -10,7 +10,6 @@ from training.mitigations import AnyMitigation
 from training.worlds.artefact import BuiltWorld
 
 
-
 @dataclass(frozen=True)
 class PolicyJob:
     """One policy to train."""

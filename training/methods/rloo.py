@@ -22,7 +22,7 @@ class Rloo(Component):
 
     type: Literal["rloo"] = "rloo"
     beta: float = Field(0.0, ge=0)
-    """KL coefficient, in s.d. of the proxy on π_ref per nat; where `control` is a target, its starting value."""
+    """KL coefficient, in s.d. of the proxy on π_ref per nat; under a `target` control it is moved instead."""
     steps: int = Field(150, ge=1, strict=True)
     """Optimiser steps at most; one rollout each."""
     prompts_per_step: int = Field(32, ge=1, strict=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from datasets import Dataset
-from transformers import TrainerCallback
+from transformers import PrinterCallback, TrainerCallback
 from trl import RLOOConfig, RLOOTrainer
 
 from reward_models import trl_arguments
@@ -73,7 +73,9 @@ class KLTrainer(RLOOTrainer):
         batch = super()._generate_and_score_completions(inputs)
         metrics = self._metrics["train"]
         self.rollout_kl = metrics["kl"][-1] * metrics["completions/mean_length"][-1]
-        require_finite("The policy", self.state.global_step, {"KL": self.rollout_kl, "reward": metrics["reward"][-1]})
+        require_finite(
+            "The policy", self.state.global_step, {"KL": self.rollout_kl, "reward": metrics["reward"][-1]}
+        )
         metrics["kl_sequence"].append(self.rollout_kl)
         metrics["beta"].append(self.beta)
         if self.controller:
@@ -131,7 +133,7 @@ def train(method: Rloo, job: PolicyJob) -> None:
     schedule = budget.Schedule(job.control, job.steps)
     controller = None
     if isinstance(job.control, budget.Target) and job.budget is not None:
-        controller = budget.KLController(job.control, job.budget, method.beta, job.steps)
+        controller = budget.KLController(job.control, job.budget, job.steps)
     observer = None
     if job.measure:
         observer = Observer(
@@ -150,6 +152,9 @@ def train(method: Rloo, job: PolicyJob) -> None:
         schedule=schedule,
         controller=controller,
     )
+    if controller:
+        trainer.beta = controller.control.initial_beta
+    trainer.remove_callback(PrinterCallback)
     points.trainer = trainer
     resume = checkpoints.latest(checkpoint_folder)
     job.journal.keep_until(int(resume.name.split("-")[1]) if resume else 0)

@@ -89,9 +89,10 @@ class BuiltWorld:
         if not self.world.has_oracle:
             return None
         by_id = _records_by_id(items)
-        if not (samples["item_id"].to_numpy() == outcomes["item_id"].to_numpy()).all() or not (
-            samples["sample_id"].to_numpy() == outcomes["sample_id"].to_numpy()
-        ).all():
+        if (
+            not (samples["item_id"].to_numpy() == outcomes["item_id"].to_numpy()).all()
+            or not (samples["sample_id"].to_numpy() == outcomes["sample_id"].to_numpy()).all()
+        ):
             raise ValueError("samples and outcomes are not aligned by item_id and sample_id")
         values = []
         for outcome, finished, length in zip(

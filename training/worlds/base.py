@@ -68,7 +68,3 @@ class World(Component):
         self, item: Mapping[str, Any], outcome: Mapping[str, Any], finished: bool, length: int
     ) -> float | None:
         """The true value of a completion, from its parse; None where the world has no oracle."""
-
-    def sources(self) -> tuple[str, ...]:
-        """Local files or folders whose contents are part of what the world is."""
-        return ()

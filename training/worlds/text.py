@@ -168,10 +168,6 @@ class TextWorld(World):
         """None: nobody knows the true value of a text."""
         return None
 
-    def sources(self) -> tuple[str, ...]:
-        """The data file, and the tokenizer's folder where it is pretrained."""
-        return (self.path, *self.tokenizer.sources())
-
     def _usable(self, table: Table, ledger: Ledger, rng: np.random.Generator) -> pd.DataFrame:
         """Rows that state a preference between two replies, in random order, at most `max_rows`."""
         rows = self.format.read(table)

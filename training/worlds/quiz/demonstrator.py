@@ -53,9 +53,7 @@ class Demonstrator(Component):
                 raise ValueError(f"{one} and {other} exclude each other: together at most 1")
         return self
 
-    def replies(
-        self, asked: Asked, facts: DrawnFacts, longest: int, rng: np.random.Generator
-    ) -> list[Reply]:
+    def replies(self, asked: Asked, facts: DrawnFacts, longest: int, rng: np.random.Generator) -> list[Reply]:
         """A reply of at most `longest` words to each prompt."""
         count = len(asked.fact)
         stated = self._stated(asked, facts, rng)

@@ -59,13 +59,17 @@ def lexicon(entities: int, relations: int, values: int) -> Lexicon:
 
 
 class Facts(Component):
-    """How many facts there are, and how well they can be known."""
+    """How many facts there are, and how well they can be known.
 
-    entities: int = Field(60, ge=2, le=400)
+    The defaults are what a policy of 0.1 M parameters learns in some hundred steps of SFT; 60 entities with 3
+    relations of 12 values stay at chance then, and need several times as much.
+    """
+
+    entities: int = Field(24, ge=2, le=400)
     """Things asked about."""
-    relations: int = Field(3, ge=1, le=len(RELATIONS))
+    relations: int = Field(2, ge=1, le=len(RELATIONS))
     """What is asked about each; entities × relations facts in all."""
-    values: int = Field(12, ge=2, le=100)
+    values: int = Field(8, ge=2, le=100)
     """Answers that a relation can have, each set its own."""
     unanswerable: float = Field(0.15, ge=0, lt=1)
     """Share of facts that have no answer: the honest reply is "i do not know"."""

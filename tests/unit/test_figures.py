@@ -1,0 +1,169 @@
+"""Figures draw what the tables say, all of it, the same bytes every time, and leave out what is not there."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from synthetic import write_experiment
+
+from analysis.figures import FIGURES, Material, draw_all
+from analysis.figures.paths import MEAN, cases, long_rows, path_points, peak, with_seed_means
+from analysis.figures.style import paper_style
+from analysis.records import Experiment
+from analysis.tables import tables
+
+SMALL_GRID = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+
+
+def material(root: Path, **settings: object) -> Material:
+    planted = {"clusters": 30, "kl_grid": SMALL_GRID, "pool": (20, 16)} | settings
+    experiment = Experiment.read(write_experiment(root, **planted))  # type: ignore[arg-type]
+    return Material(experiment, tables(experiment))
+
+
+@pytest.fixture(scope="module")
+def quiz(tmp_path_factory: pytest.TempPathFactory) -> Material:
+    return material(tmp_path_factory.mktemp("quiz"), unscored_step=30)
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Material:
+    return material(tmp_path_factory.mktemp("text"), world="text", proxies=("starved",))
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_shows_its_data_with_named_axes_and_no_warning(name: str, quiz: Material) -> None:
+    with paper_style(), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure, data = FIGURES[name].draw(quiz)
+        figure.draw_without_rendering()
+    assert len(data) and data["value"].notna().any()
+    for ax in figure.axes:
+        assert ax.lines or ax.collections, "an empty panel"
+    labels = [ax.get_xlabel() for ax in figure.axes]
+    assert any(labels) and not any("_" in label.replace("_{", "") for label in labels)
+
+
+@pytest.mark.parametrize("name", ["goodhart", "sycophancy", "steps", "sycophancy_steps"])
+def test_drawn_path_values_are_those_of_the_table(name: str, quiz: Material) -> None:
+    with paper_style():
+        figure, data = FIGURES[name].draw(quiz)
+    points = quiz.tables.points.set_index(["run_id", "step"])
+    drawn = data[data["run_id"].isin(points.index.levels[0]) & data["quantity"].isin(points.columns)]
+    assert set(drawn["run_id"]) == {run.run_id for run in quiz.experiment.runs if run.control == "path"}
+    expected = [points.loc[(row.run_id, row.step), row.quantity] for row in drawn.itertuples()]
+    np.testing.assert_array_equal(drawn["value"], expected)
+    np.testing.assert_allclose(drawn["distance"] ** 2, drawn["kl"], atol=1e-9)
+
+
+def test_an_unscored_point_is_a_gap_in_the_line(quiz: Material) -> None:
+    with paper_style():
+        figure, _ = FIGURES["steps"].draw(quiz)
+    gold = next(line for line in figure.axes[0].lines if line.get_label() == "gold reward model")
+    steps, values = np.asarray(gold.get_xdata()), np.asarray(gold.get_ydata())
+    assert 30 in steps
+    assert np.isnan(values[steps == 30]).all() and np.isfinite(values[steps != 30]).all()
+
+
+def test_best_of_n_and_reinforcement_learning_never_share_a_panel(quiz: Material) -> None:
+    with paper_style():
+        figure, data = FIGURES["goodhart"].draw(quiz)
+    titles = [ax.get_title() for ax in figure.axes if ax.get_title()]
+    assert titles == ["reinforcement learning (RLOO)", "best of n samples"]
+    drawn = data[
+        (data["method"] == "best_of_n") & (data["quantity"] == "gold") & (data["proxy"] == "starved")
+    ]
+    table = quiz.tables.best_of_n.query("proxy == 'starved'")
+    np.testing.assert_array_equal(drawn["value"], table["gold"])
+    np.testing.assert_array_equal(drawn["n"], table["n"])
+
+
+def test_the_fitted_law_is_drawn_with_its_band(quiz: Material) -> None:
+    with paper_style():
+        figure, data = FIGURES["goodhart"].draw(quiz)
+    law = data[(data["quantity"] == "law") & (data["proxy"] == "starved") & (data["method"] == "best_of_n")]
+    fit = quiz.tables.fits.set_index("curve").loc["best_of_n/starved/gold"]
+    d = law["distance"]
+    np.testing.assert_allclose(law["value"], d * (fit["alpha"] - fit["beta"] * d), atol=1e-9)
+    assert (law["lo"] <= law["value"] + 1e-9).all() and (law["value"] <= law["hi"] + 1e-9).all()
+
+
+def test_the_mark_stands_at_the_planted_peak(tmp_path: Path) -> None:
+    """Planted gold d(0.9 - 0.6 log d) peaks at KL 2.7; with next to no noise that point must win."""
+    planted = material(
+        tmp_path, noise=0.02, proxies=("starved",), kl_grid=(0, 0.3, 1, 2.7, 7, 16, 28), pool=None
+    )
+    with paper_style():
+        figure, data = FIGURES["goodhart"].draw(planted)
+    top = peak(cases(data)[0].rows, "gold")
+    assert top is not None and top.turned
+    assert top.kl == pytest.approx(2.7, abs=0.01)
+    labels = [each.get_text() for ax in figure.axes for each in ax.texts]
+    assert labels == ["gold peak, 2.7 nats"]
+
+
+def test_a_curve_still_rising_at_its_end_gets_no_peak(tmp_path: Path) -> None:
+    planted = material(tmp_path, noise=0.02, proxies=("starved",), kl_grid=(0, 0.3, 1, 2), pool=None)
+    with paper_style():
+        figure, data = FIGURES["goodhart"].draw(planted)
+    assert not [each for ax in figure.axes for each in ax.texts]
+
+
+def test_the_seed_mean_stops_where_a_completed_seed_stops_and_ignores_broken_runs() -> None:
+    rows = [("a", 0, 0.0), ("a", 1, 1.0), ("a", 2, 2.0), ("b", 0, 0.0), ("b", 1, 3.0), ("broken", 0, 99.0)]
+    points = pd.DataFrame(rows, columns=["run_id", "step", "gold"]).assign(
+        method="rloo", proxy="p", proxy_pairs=10, kl=lambda f: f["step"] * 1.0, gold_lo=np.nan, gold_hi=np.nan
+    )
+    mean = with_seed_means(long_rows(points, ["gold"]), ["a", "b"]).query("run_id == @MEAN")
+    assert mean["value"].tolist() == [0.0, 2.0]
+    assert mean["kl"].tolist() == [0.0, 1.0]
+
+
+def test_with_several_seeds_each_is_a_thin_line_and_the_mean_is_bold(tmp_path: Path) -> None:
+    several = material(tmp_path, policy_seeds=3, proxies=("starved",), budgets=(), pool=None)
+    with paper_style():
+        figure, data = FIGURES["steps"].draw(several)
+    gold = [
+        line for line in figure.axes[0].lines if line.get_color() == "#D55E00" and len(line.get_xdata()) > 2
+    ]
+    assert sorted(line.get_linewidth() < 1 for line in gold) == [False, True, True, True]
+    seeds = path_points(several.tables.points).groupby("step")["gold"].mean()
+    mean = data[(data["run_id"] == MEAN) & (data["quantity"] == "gold")]
+    np.testing.assert_allclose(mean["value"], seeds)
+    assert "3 completed runs per proxy" in FIGURES["steps"].caption(several)
+
+
+def test_missed_budgets_are_marked(quiz: Material) -> None:
+    with paper_style():
+        figure, data = FIGURES["budgets"].draw(quiz)
+    texts = [each.get_text() for ax in figure.axes for each in ax.texts]
+    kl = data[data["quantity"] == "kl"]
+    np.testing.assert_array_equal(kl["value"], quiz.tables.budgets["kl"])
+    assert kl.loc[kl["missed"], "run_id"].tolist() == ["rloo-target-8-ample-0-0"]
+    assert texts == ["missed"]
+    assert "1 of 4 runs missed" in FIGURES["budgets"].caption(quiz)
+
+
+def test_without_an_oracle_or_beliefs_figures_adapt_and_say_why(text: Material, tmp_path: Path) -> None:
+    drawn = {each.name: each for each in draw_all(text, tmp_path)}
+    assert drawn["sycophancy"].skipped and drawn["sycophancy_steps"].skipped
+    assert not (tmp_path / "sycophancy.csv").exists()
+    data = pd.read_csv(tmp_path / "goodhart.csv")
+    assert set(data["quantity"]) == {"proxy_score", "gold", "law"}
+    assert "no oracle" in drawn["goodhart"].caption
+    assert "oracle_agreement" not in set(pd.read_csv(tmp_path / "reward_models.csv")["quantity"])
+    assert set(pd.read_csv(tmp_path / "budgets.csv")["quantity"]) == {"kl", "gold"}
+
+
+def test_the_same_tables_give_the_same_bytes(text: Material, tmp_path: Path) -> None:
+    for folder in ("first", "second"):
+        draw_all(text, tmp_path / folder)
+    first = sorted((tmp_path / "first").iterdir())
+    assert {path.suffix for path in first} == {".pdf", ".svg", ".png", ".csv"}
+    for path in first:
+        assert path.read_bytes() == (tmp_path / "second" / path.name).read_bytes(), path.name
+    assert text.experiment.provenance["git_commit"] in (tmp_path / "first" / "goodhart.svg").read_text()
