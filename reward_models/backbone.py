@@ -71,21 +71,27 @@ class Pretrained(Component):
             UserError: the embedding has fewer rows than the tokenizer has tokens of its own.
         """
         import torch
-        from transformers import AutoModelForCausalLM
+        from transformers import AutoModelForCausalLM, GenerationConfig
 
         source = str(Path(self.path)) if Path(self.path).is_dir() else self.path
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
             source, revision=self.revision, use_safetensors=True, dtype=torch.float32
         )
-        rows = model.get_input_embeddings().weight.shape[0]
+        embedding = model.get_input_embeddings().weight
+        assert isinstance(embedding, torch.Tensor)
+        rows = embedding.shape[0]
         if rows < len(tokenizer) - 1:
             raise UserError(
-                f"{self.path} has an embedding of {rows} rows, but the tokenizer has {len(tokenizer)} tokens: "
-                "the model and `world.tokenizer` do not belong together"
+                f"{self.path} has an embedding of {rows} rows, but the tokenizer has {len(tokenizer)} "
+                "tokens: the model and `world.tokenizer` do not belong together"
             )
         if rows < len(tokenizer):  # the padding token that the world added
             model.resize_token_embeddings(len(tokenizer))
         model.config.pad_token_id = tokenizer.pad_token_id
+        # Sampling advice that comes with a model would fill whatever a sampler leaves open.
+        model.generation_config = GenerationConfig(
+            pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id
+        )
         return model
 
 

@@ -66,7 +66,7 @@ def card(
 
     Args:
         rewards, lengths, oracle, gold: shape (P, 2), both completions of each held-out pair.
-        labels: shape (P,), True where the first completion was preferred by those who labelled this model's data.
+        labels: shape (P,), True where those who labelled this model's data preferred the first completion.
     """
     margin = rewards[:, 0] - rewards[:, 1]
     correct = (margin > 0) == labels

@@ -1,4 +1,4 @@
-"""Trainer callbacks shared by every training stage: live progress, and a stop at the first value that is not finite."""
+"""What every training stage shares: live progress, and a stop at the first value that is not finite."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class Completions:
 
 
 class Trained(Component):
-    """Fitted to many clean labels: the oracle's where there is one, otherwise the data's human preferences."""
+    """Fitted to many clean labels: the oracle's where there is one, else the data's human preferences."""
 
     type: Literal["trained"] = "trained"
     model: AnyModel = Scratch(hidden_size=96, layers=3)
@@ -63,13 +63,13 @@ class Pretrained(Component):
     """Branch, tag or commit of a model id."""
 
     def check(self) -> None:
-        """Read its configuration, before anything is trained; raises UserError unless it is a reward model."""
+        """Read its configuration before anything is trained; raises UserError unless it is a reward model."""
         from reward_models.reward import check_is_reward_model
 
         check_is_reward_model(self.path, self.revision)
 
     def score(self, folder: Path, completions: Completions, batch_size: int) -> np.ndarray:
-        """Raw gold values of prompt + completion text in the model's own tokens, EOS appended as it was trained."""
+        """Raw gold values of prompt + completion text in the model's own tokens, with EOS as in training."""
         from transformers import AutoTokenizer
 
         from reward_models.reward import load_cached

@@ -35,7 +35,7 @@ class RewardModel:
         """Load a reward model from `folder` (or a model id).
 
         Raises:
-            UserError: it is a causal language model, has more than one label, pads with EOS, or lacks a trained head.
+            UserError: it is a language model, has several labels, pads with EOS, or lacks a trained head.
         """
         check_is_reward_model(folder, revision)
         network, info = AutoModelForSequenceClassification.from_pretrained(
@@ -56,9 +56,6 @@ class RewardModel:
 
         Sequences of like length share a batch; with right padding and a causal network the batch does
         not enter a score beyond floating-point rounding.
-
-        Raises:
-            Diverged: a reward is not finite.
         """
         order = sorted(range(len(sequences)), key=lambda i: len(sequences[i]))
         rewards = np.full(len(sequences), np.nan)
@@ -92,7 +89,7 @@ def check_is_reward_model(folder: Path | str, revision: str | None = None) -> No
     """Look at the configuration alone, before any weights are read.
 
     Raises:
-        UserError: the folder does not hold a sequence-classification model with one label and its own pad token.
+        UserError: it is no sequence-classification model with one label and a pad token of its own.
     """
     try:
         config = AutoConfig.from_pretrained(folder, revision=revision)
@@ -102,7 +99,8 @@ def check_is_reward_model(folder: Path | str, revision: str | None = None) -> No
     if not any(name.endswith("ForSequenceClassification") for name in architectures):
         raise UserError(
             f"{folder} holds {', '.join(architectures) or 'a model of unknown kind'}, not a reward model: "
-            "a sequence-classification model with one label is needed (a language model would be scored by a random head)"
+            "a sequence-classification model with one label is needed "
+            "(a language model would be scored by a random head)"
         )
     if config.num_labels != 1:
         raise UserError(f"{folder} has {config.num_labels} labels; a reward model has exactly one")

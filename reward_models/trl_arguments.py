@@ -1,4 +1,4 @@
-"""TRL's own arguments, passed through under TRL's own names, and the ones that the testbed keeps for itself."""
+"""TRL's own arguments, passed through under TRL's own names, and those that the testbed keeps for itself."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ OWNED = {
     "max_steps": "`steps` (or `epochs`) of the same section",
     "num_train_epochs": "`epochs` (or `steps`) of the same section",
     "learning_rate": "`learning_rate` of the same section",
-    "per_device_train_batch_size": "`batch_size` of the same section (`prompts_per_step` x `generations` for RL)",
+    "per_device_train_batch_size": "`batch_size` of the section (RL: `prompts_per_step` x `generations`)",
     "num_generations": "policy.generations",
     "beta": "policy.beta",
     "seed": "the top-level `seed`",
@@ -31,6 +31,11 @@ OWNED = {
     "shuffle_dataset": "nothing: prompts are drawn from a named stream",
     "num_iterations": "nothing: one optimiser step per rollout keeps the objective exact",
     "steps_per_generation": "gradient_accumulation_steps",
+    "sync_ref_model": "nothing: π_ref, the origin of KL, stays where it is",
+    "generation_kwargs": "nothing: completions are drawn at temperature 1 over the full vocabulary",
+    "use_transformers_continuous_batching": "nothing: it may cast the policy's weights to bf16 for good",
+    "mask_truncated_completions": "nothing: KL is that of whole sequences, truncated ones included",
+    "disable_dropout": "nothing: KL is that of the network without dropout",
     "hub_token": "nothing: tokens are never stored with a run",
     "push_to_hub": "nothing: artefacts stay in paths.store",
 }
@@ -55,7 +60,7 @@ def check(trainer: dict[str, Any], config_class: str) -> None:
     names = {field.name for field in dataclasses.fields(getattr(trl, config_class))}
     problems = []
     for key, value in trainer.items():
-        if key in SAMPLING:
+        if key in SAMPLING and key in names:
             if value != SAMPLING[key]:
                 problems.append(
                     f"`{key}: {value}` is refused: KL is measured at temperature 1 over the full vocabulary "

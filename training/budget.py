@@ -70,7 +70,7 @@ AnyControl = Annotated[Path | Penalty | Target, Field(discriminator="type")]
 class Schedule:
     """Decides after which steps a point is measured, and when a run ends.
 
-    A path is steered by the rollouts' own KL, not by what points measure: measuring must not influence training.
+    A path is steered by the rollouts' own KL, not by what points measure: measuring must not change training.
     """
 
     def __init__(self, control: AnyControl, steps: int) -> None:
@@ -78,7 +78,7 @@ class Schedule:
         self.crossed = 0
 
     def after(self, step: int, kl: float) -> tuple[bool, bool]:
-        """Whether a point is due after `step`, whose rollout had this KL (nats), and whether the run is over."""
+        """Whether a point is due after `step`, whose rollout had this KL (nats), and whether the run ends."""
         last = step >= self.steps
         if not isinstance(self.control, Path):
             every = self.steps / self.control.points

@@ -33,8 +33,11 @@ def seal(folder: Path) -> None:
 def latest(folder: Path) -> Path | None:
     """The newest checkpoint under `folder` whose seal matches its files."""
     candidates = sorted(folder.glob("checkpoint-*"), key=lambda p: int(p.name.split("-")[1]), reverse=True)
-    for candidate in candidates:
-        seal_file = candidate / SEAL
-        if seal_file.is_file() and read_json(seal_file) == _files(candidate):
-            return candidate
-    return None
+    return next((candidate for candidate in candidates if _intact(candidate)), None)
+
+
+def _intact(folder: Path) -> bool:
+    try:
+        return bool(read_json(folder / SEAL) == _files(folder))
+    except (FileNotFoundError, ValueError):  # not sealed, or the seal itself is damaged
+        return False

@@ -89,16 +89,26 @@ def disk_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         where = error.filename or path
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise UserError(
-                f"no space left to write {where}: {_free(path)}; make room, or set paths.store and "
-                "paths.runs to a larger disk. Finished work is kept: the same command continues"
-            ) from error
-        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise UserError(no_space(path, where)) from error
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR):
             raise UserError(
                 f"cannot write {where}: {os.strerror(error.errno)}; set paths.store and paths.runs to a "
                 "directory that you may write to"
             ) from error
         raise
+
+
+def no_space(path: Path, where: Path | str | None = None) -> str:
+    """What to tell the user when the disk of `path` is full; `where` is the file that found no room."""
+    return (
+        f"no space left to write {where or path}: {_free(path)}; make room, or set paths.store and "
+        "paths.runs to a larger disk. Finished work is kept: the same command continues"
+    )
+
+
+def is_full(path: Path, error: Exception) -> bool:
+    """Whether `error`, of a library that does not raise OSError, comes from a full disk."""
+    return os.strerror(errno.ENOSPC) in str(error) or shutil.disk_usage(path).free < 2**20
 
 
 def _free(path: Path) -> str:

@@ -1,10 +1,11 @@
-"""Runs a plan: what may read gold in this process, everything else in workers, points scored as they appear."""
+"""Runs a plan: what may read gold in this process, all else in workers, points scored as they appear."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import time
+import traceback
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,7 +14,7 @@ from pathlib import Path
 from training.live import LiveScores
 from training.plan import Plan, PlannedRun, Stage
 from training.store import Artefact, Store
-from training.worker import ENVIRONMENT, Failure, Job, Worker, attempt, quieten
+from training.worker import ENVIRONMENT, Failure, Job, Worker, attempt, prepare
 
 
 @dataclass
@@ -53,6 +54,7 @@ class Executor:
         self.wanted_workers = workers
         self.workers: list[Worker] = []
         self.live: dict[str, LiveScores] = {}
+        self.unscored: set[str] = set()
         self.by_policy = {run.train.name: run for run in plan.runs}
         self.last_tick = 0.0
         logs.mkdir(parents=True, exist_ok=True)
@@ -73,6 +75,8 @@ class Executor:
                 elif not self._score_live():
                     time.sleep(0.05)
                 self._look_around()
+            for watcher in self.watchers:
+                watcher.tick(self.state)
         finally:
             for worker in self.workers:
                 worker.stop()
@@ -94,16 +98,31 @@ class Executor:
     def _score_live(self) -> bool:
         """Value the points that running policies have left so far; whether there were any."""
         found = False
-        for name in self.state.running.keys() & self.by_policy.keys():
+        for name in self.state.running.keys() & self.by_policy.keys() - self.unscored:
             run = self.by_policy[name]
-            if name not in self.live and all(i in self.state.done for i in _needed_to_score(run)):
-                inputs = {
-                    k: self.state.done[s.name].path for k, s in run.score.inputs.items() if s is not run.train
-                }
-                self.live[name] = LiveScores(self.store, run, inputs)
-            if name in self.live:
-                found |= self.live[name].poll(partial(self._announce, run))
+            if all(i in self.state.done for i in _needed_to_score(run)):
+                with self._left_for_later(run):
+                    if name not in self.live:
+                        self.live[name] = self._begin_scores(run)
+                    found |= self.live[name].poll(partial(self._announce, run))
         return found
+
+    def _begin_scores(self, run: PlannedRun) -> LiveScores:
+        inputs = {k: self.state.done[s.name].path for k, s in run.score.inputs.items() if s is not run.train}
+        return LiveScores(self.store, run, inputs, since=self.state.running[run.train.name])
+
+    @contextlib.contextmanager
+    def _left_for_later(self, run: PlannedRun) -> Iterator[None]:
+        """Measuring must not harm training: after an error here, the stage that scores the finished run
+        meets it again, and fails alone. (No error at all if another experiment is scoring the same run.)"""
+        try:
+            yield
+        except Exception:
+            with (self.logs / f"{run.score.name}.log").open("a", encoding="utf-8") as log:
+                traceback.print_exc(file=log)
+            self.unscored.add(run.train.name)
+            if scores := self.live.pop(run.train.name, None):
+                scores.close()
 
     def _announce(self, run: PlannedRun, samples: Path, scores: Path) -> None:
         for watcher in self.watchers:
@@ -140,11 +159,20 @@ class Executor:
         artefact = None if failure else self.store.find(stage.identity)
         if artefact:
             self.state.done[stage.name] = artefact
-            if scores := self.live.pop(stage.name, None):
-                run = self.by_policy[stage.name]
-                self.state.done[run.score.name] = scores.commit(partial(self._announce, run))
         else:
             self.state.failed[stage.name] = failure or Failure("its artefact vanished", expected=False)
+        if scores := self.live.get(stage.name):
+            self._end_scores(self.by_policy[stage.name], scores, complete=artefact is not None)
+
+    def _end_scores(self, run: PlannedRun, scores: LiveScores, complete: bool) -> None:
+        announce = partial(self._announce, run)
+        with self._left_for_later(run):
+            if complete:
+                self.state.done[run.score.name] = scores.commit(announce)
+            else:
+                scores.poll(announce)  # the points of a failed run count as far as they go
+        scores.close()
+        self.live.pop(run.train.name, None)
 
     def _run_here(self, stage: Stage) -> None:
         self.state.running[stage.name] = time.time()
@@ -155,7 +183,7 @@ class Executor:
             self._hand_out()
 
         with _output_to(job.log):
-            quieten()
+            prepare()
             failure = attempt(job, on_step)
         self._settle(stage, failure)
 

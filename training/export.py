@@ -27,8 +27,8 @@ from training.loading import resolved_yaml
 from training.plan import ROOT, Plan, PlannedRun, Stage
 from training.store import versions
 
-KEPT = {"logs", "wandb"}
-"""What a run directory holds beside records."""
+KEPT = {"experiment.json", "logs", "wandb"}
+"""What a run directory holds beside the records of an earlier run."""
 
 
 class Records:
@@ -38,13 +38,14 @@ class Records:
         self.config, self.plan, self.folder, self.store = config, plan, folder, store
 
     def begin(self) -> None:
-        """Remove the records of an earlier run and list what is planned."""
+        """List what is planned and remove the records of an earlier run."""
+        # The index comes first: a folder without one is taken for somebody else's.
+        rows = [{**run.row, "status": "running", "error": None} for run in self.plan.runs]
+        self._write_index(State(), rows, "running", 0.0)
         for old in self.folder.iterdir():
             if old.name not in KEPT and not old.name.startswith("."):
                 shutil.rmtree(old) if old.is_dir() else old.unlink()
         write_bytes(self.folder / "config.yaml", resolved_yaml(self.config).encode())
-        rows = [{**run.row, "status": "running", "error": None} for run in self.plan.runs]
-        self._write_index(State(), rows, "running", 0.0)
 
     def add(self, state: State) -> None:
         """Add what belongs to no single policy, as far as it is there."""
@@ -64,14 +65,14 @@ class Records:
             _link_point(samples, scores, "000000", self.folder / "best_of_n" / "points" / "000000")
 
     def point(self, run: PlannedRun, samples: Path, scores: Path) -> Path:
-        """Add one point of a run that is still going on, from the folders of its tables; returns its folder."""
+        """Add one point of a run still going on, from the folders of its tables; returns its folder."""
         target = self.folder / run.row["run_id"] / "points" / samples.name
         for file in (samples / "samples.parquet", samples / "outcomes.parquet", scores / "scores.parquet"):
             _link(file, target / file.name)
         return target
 
     def finish(self, state: State, wall_seconds: float) -> None:
-        """Complete every run's records, those of failed runs as far as they came, and write the index last."""
+        """Complete every run's records, those of failed runs as far as they came; write the index last."""
         self.add(state)
         rows = [self._run(run, state) for run in self.plan.runs]
         self._write_index(state, rows, "partial" if state.failed else "complete", wall_seconds)

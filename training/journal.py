@@ -1,4 +1,4 @@
-"""metrics.jsonl: one line per optimiser step, flushed at once, so that others can follow a stage while it runs."""
+"""metrics.jsonl: one line per optimiser step, flushed at once, so that others can follow a running stage."""
 
 from __future__ import annotations
 

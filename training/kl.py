@@ -80,7 +80,7 @@ def measure(
     completions: Sequence[Ids],
     pad: int,
 ) -> SequenceKL:
-    """Every estimator for completions that were sampled from `policy` at temperature 1 over the full vocabulary.
+    """Every estimator for completions sampled from `policy` at temperature 1 over the full vocabulary.
 
     Args:
         prompts, completions: B token-id lists each; a completion ends with EOS if the policy emitted it.

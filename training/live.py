@@ -17,17 +17,19 @@ from training.task import Task
 class LiveScores:
     """The scores artefact of one run, in the making; locked for this process until committed or closed."""
 
-    def __init__(self, store: Store, run: PlannedRun, inputs: Mapping[str, Path]) -> None:
-        self.stack = contextlib.ExitStack()
-        self.building = self.stack.enter_context(store.begin(run.score.identity, wait=False))
-        # Points of an earlier attempt need not be those of this one.
-        self.building.reset()
+    def __init__(self, store: Store, run: PlannedRun, inputs: Mapping[str, Path], since: float) -> None:
+        """Lock the scores artefact of `run`, whose policy began to train at the time `since`."""
+        self.since = since
         self.places = (store.root / "partial" / run.train.name, store.artefacts / run.train.name)
-        self.scores = self.building.path / "points"
-        journal = Journal(self.building.path / "metrics.jsonl")
-        task = Task(self.building.path, run.score.identity.settings, inputs, journal)
         self.announced: set[str] = set()
-        self.scorer, self.items = scorer(task), task.world.prompts("eval")
+        with contextlib.ExitStack() as stack:
+            self.building = stack.enter_context(store.begin(run.score.identity, wait=False))
+            self.building.reset()
+            self.scores = self.building.path / "points"
+            journal = Journal(self.building.path / "metrics.jsonl")
+            task = Task(self.building.path, run.score.identity.settings, inputs, journal)
+            self.scorer, self.items = scorer(task), task.world.prompts("eval")
+            self.stack = stack.pop_all()  # without an error so far, the lock is kept until `close`
 
     def poll(self, announce: Callable[[Path, Path], None]) -> bool:
         """Score what has appeared since the last call; whether there was anything.
@@ -37,7 +39,7 @@ class LiveScores:
         """
         # The policy is published by one rename, at any moment: what vanishes from one place is in the other.
         try:
-            return self._score(self.places[0], announce)
+            return self._score(self.places[0], announce, self.since)
         except (FileNotFoundError, RecordError):
             if self.places[0].exists():
                 raise
@@ -50,9 +52,13 @@ class LiveScores:
         self.close()
         return artefact
 
-    def _score(self, policy: Path, announce: Callable[[Path, Path], None]) -> bool:
+    def _score(self, policy: Path, announce: Callable[[Path, Path], None], since: float = 0.0) -> bool:
         new = False
         for point in sorted((policy / "points").glob("[0-9]*")):
+            # Left by an earlier attempt, which the worker may be about to clear away: valid if it is
+            # there in the end.
+            if point.stat().st_mtime < since:
+                continue
             scores = self.scores / point.name
             if not (scores / "scores.parquet").exists():
                 self.scorer.score(point, self.items, scores)

@@ -1,4 +1,4 @@
-"""The plan of an experiment: every stage, in the order of the diagram, named by the hash of all that makes it.
+"""The plan of an experiment: every stage in the order of the diagram, named by the hash of all that makes it.
 
     world ─► π_ref ─► pairs ─► gold values ─► labels ─► proxies ─► policies ─► scores
                 └──► backbones ─► gold ──┘                 └► best-of-n pool ──┘
@@ -115,7 +115,7 @@ def fingerprint(stage: str) -> str:
 
 @lru_cache
 def contents(path: str) -> str | None:
-    """Hash of a local file, or of every file in a local folder; None where `path` is neither (a model id, say)."""
+    """Hash of a local file, or of all files in a folder; None where `path` is neither (a model id, say)."""
     root = Path(path)
     if not root.exists():
         return None
@@ -214,10 +214,16 @@ class _Planner:
             "gold": config.gold.model_dump(mode="json"),
             "heldout": config.measure.heldout_pairs,
         }
-        inputs = {"world": self.plan.world, "pairs": self.heldout}
-        if backbone:
-            inputs["backbone"] = backbone
-        self.plan.gold = self.add("gold", "training.stages:fit_gold", settings, gold_side=True, **inputs)
+        self.plan.gold = self.add(
+            "gold",
+            "training.stages:fit_gold",
+            settings,
+            "",
+            gold_side=True,
+            world=self.plan.world,
+            pairs=self.heldout,
+            **({"backbone": backbone} if backbone else {}),
+        )
         self.plan.cards.append(self.plan.gold)
         count = self.most_pairs * max(p.seeds for p in config.proxies.values())
         self.comparisons = self.pairs("pairs", count, "proxies")
@@ -289,7 +295,8 @@ class _Planner:
                         **self.common,
                         "replicate": seed,
                         "policy": config.policy.model_dump(mode="json"),
-                        "control": run.control.model_dump(mode="json"),
+                        # Not with its siblings' budgets: a further one changes no other run.
+                        "control": run.control.model_dump(mode="json", exclude={"budgets"}),
                         "mitigation": config.mitigation.model_dump(mode="json")
                         if config.mitigation
                         else None,
@@ -332,21 +339,29 @@ class _Planner:
 
     def samples(self, proxies: Mapping[tuple[str, int], Stage]) -> None:
         """π_ref's own samples: the best-of-n pool, and those that decide what it knows."""
-        config, inputs = self.config, {"world": self.plan.world, "reference": self.reference}
-        function = "training.stages:sample_reference"
+        config = self.config
         if config.world.has_conditions:
             known = {"role": "eval", "condition": "neutral", "samples": config.measure.reference_samples}
-            drawn = self.add("reference", function, {**self.common, **known}, **inputs)
+            drawn = self.sampled("reference", known)
             self.plan.reference = drawn, self.scored(drawn, "reference", {})
         if config.best_of_n:
             pool = {"role": "pool", "condition": None, "samples": config.best_of_n.samples}
-            drawn = self.add("pool", function, {**self.common, **pool}, **inputs)
+            drawn = self.sampled("pool", pool)
             named = {f"proxy/{name}/{replicate}": stage for (name, replicate), stage in proxies.items()}
             self.plan.pool = drawn, self.scored(drawn, "best of n", named)
 
+    def sampled(self, stage: str, settings: Mapping[str, Any]) -> Stage:
+        return self.add(
+            stage,
+            "training.stages:sample_reference",
+            {**self.common, **settings},
+            world=self.plan.world,
+            reference=self.reference,
+        )
+
 
 def _paths(settings: Any) -> Iterator[str]:
-    """Every `path` named anywhere in a stage's settings: a path is no identity, what lies there is."""
+    """Every `path` named anywhere in a stage's settings: what lies there decides its result."""
     if isinstance(settings, Mapping):
         for key, value in settings.items():
             if key == "path" and isinstance(value, str):

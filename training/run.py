@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from training.config import Experiment
+from training.durable import disk_errors
 from training.errors import UserError
 from training.lock import InUse, locked
 from training.plan import Plan, plan
 from training.store import Store
+
+if TYPE_CHECKING:
+    from training.execute import State
 
 # An experiment of the default size leaves about this much; running out half-way helps nobody.
 LEAST_FREE_BYTES = 500 * 2**20
@@ -26,18 +32,23 @@ def run(config: Experiment, *, workers: int | None = None, dry_run: bool = False
     """
     folder = Path(config.paths.runs) / config.name
     store = Store(Path(config.paths.store or Path(config.paths.runs) / ".store"))
-    console = Console(highlight=False)
+    # Its own handle: what libraries print goes to logs by redirecting sys.stdout while a stage runs here.
+    console = Console(highlight=False, file=sys.stdout)
     config.gold.check()
     stages = plan(config)
     if dry_run:
         explain(stages, store, console)
         return 0
-    free = shutil.disk_usage(_existing(folder)).free
-    if free < LEAST_FREE_BYTES:
-        raise UserError(
-            f"{folder} has {free >> 20} MiB free; an experiment needs {LEAST_FREE_BYTES >> 20} MiB"
-        )
-    folder.mkdir(parents=True, exist_ok=True)
+    for place, key in ((store.root, "paths.store"), (folder, "paths.runs")):
+        free = shutil.disk_usage(_existing(place)).free
+        if free < LEAST_FREE_BYTES:
+            raise UserError(
+                f"{place} has {free >> 20} MiB free, and an experiment needs {LEAST_FREE_BYTES >> 20} MiB: "
+                f"make room, or set {key} to a larger disk"
+            )
+    _refuse_foreign(folder)
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     try:
         with locked(Path(config.paths.runs) / f".{config.name}.lock", wait=False):
             return _run(config, stages, store, folder, workers or config.workers, console)
@@ -51,6 +62,18 @@ def _existing(path: Path) -> Path:
     return path
 
 
+def _refuse_foreign(folder: Path) -> None:
+    """A new run clears its folder of the old one's records: it must never be a folder of anything else."""
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file; choose another name or paths.runs")
+    own = (folder / "experiment.json").exists() or not folder.is_dir()
+    if not own and any(not path.name.startswith(".") for path in folder.iterdir()):
+        raise UserError(
+            f"{folder} is not empty and holds no experiment (no experiment.json): its files would be "
+            "replaced; choose another name or paths.runs"
+        )
+
+
 def explain(stages: Plan, store: Store, console: Console) -> None:
     """Print what would run, what is reused, and why."""
     from training.view import describe
@@ -62,6 +85,7 @@ def explain(stages: Plan, store: Store, console: Console) -> None:
             f"{'reuse' if reused else 'run  '}  {describe(stage)}"
             + ("" if reused else f"  [{reasons[stage.name]}]"),
             markup=False,
+            soft_wrap=True,
         )
     count = sum(reason != "reused" for reason in reasons.values())
     console.print(f"{count} of {len(reasons)} stages would run")
@@ -99,7 +123,7 @@ def _run(config: Experiment, stages: Plan, store: Store, folder: Path, workers: 
 
 
 def _require_something(stages: Plan, state: State, folder: Path) -> None:
-    """With some policies failed the rest is still reported; with a shared stage failed there is nothing to report."""
+    """With some policies failed the rest is reported; with a shared stage failed there is nothing to."""
     policies = {stage.name for run in stages.runs for stage in (run.train, run.score)}
     broken = [stage for stage in stages.stages if stage.name in state.failed and stage.name not in policies]
     if broken:

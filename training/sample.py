@@ -11,7 +11,12 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoModelForCausalLM,
+    GenerationConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from training import kl
 from training.streams import stream
@@ -66,7 +71,8 @@ def complete(
         width = inputs["input_ids"].shape[1]
         with torch.random.fork_rng(devices=devices):
             torch.manual_seed(stream(seed, "batch", index))
-            ids = policy.generate(
+            # transformers types `generate` for a protocol that none of its model classes declares.
+            ids = policy.generate(  # type: ignore[operator]
                 input_ids=inputs["input_ids"].to(policy.device),
                 attention_mask=inputs["attention_mask"].to(policy.device),
                 generation_config=config,

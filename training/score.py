@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from analysis import records
 from reward_models.gold import Completions
-from reward_models.reward import load_cached
+from training.errors import Diverged
 from training.task import Task
 from training.worlds.artefact import BuiltWorld
 
@@ -28,7 +29,13 @@ class Scorer:
     batch_size: int
 
     def score(self, point: Path, items: pd.DataFrame, out: Path) -> None:
-        """Write `out`/scores.parquet for the samples and outcomes in the folder `point`."""
+        """Write `out`/scores.parquet for the samples and outcomes in the folder `point`.
+
+        Raises:
+            Diverged: a value is not finite.
+        """
+        from reward_models.reward import load_cached  # torch: not needed where finished work is reused
+
         samples = records.read_table(point / "samples.parquet", "samples")
         outcomes = records.read_table(point / "outcomes.parquet", "outcomes")
         prompts = items.set_index("item_id")["prompt"].loc[samples["item_id"]].tolist()
@@ -45,6 +52,9 @@ class Scorer:
             values["oracle"] = oracle
         for name, folder in self.proxies.items():
             values[name] = load_cached(folder).score(completions.sequences(), self.batch_size)
+        for name, value in values.items():
+            if not np.isfinite(value).all():
+                raise Diverged(f"{name} gave {point.name} a value that is not a finite number")
         key = samples[["item_id", "sample_id"]]
         long = pd.concat(
             [key.assign(scorer=name, value=value) for name, value in values.items()], ignore_index=True

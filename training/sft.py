@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, field_validator
 
+from reward_models import trl_arguments
 from reward_models.backbone import AnyModel
 from reward_models.component import Component
-from reward_models import trl_arguments
 
 if TYPE_CHECKING:
     from reward_models.callbacks import Report
@@ -77,8 +77,10 @@ def train(
         "lr_scheduler_type": "linear",
         "max_length": None,
         "completion_only_loss": True,
-        # Prompts differ in length by a factor of three; mixed batches would be half padding.
-        "train_sampling_strategy": "group_by_length",
+        # Facts are learnt twice as fast from scratch as with 0.999 and decay. (Grouping batches by length
+        # would save a third of the time, and was found to cost a fifth of the facts.)
+        "adam_beta2": 0.95,
+        "weight_decay": 0.0,
         **sft.trainer,
     }
     trainer = SFTTrainer(

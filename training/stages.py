@@ -130,7 +130,7 @@ def _oracle(task: Task, table: pd.DataFrame, role: str) -> np.ndarray | None:
 
 
 def value_pairs(task: Task) -> None:
-    """What the gold side knows of sampled pairs: gold values (raw, and standardised on π_ref), oracle, parse."""
+    """What the gold side knows of sampled pairs: gold (raw and standardised on π_ref), oracle, parse."""
     role = task.settings["role"]
     gold: Any = task.component(AnyGold, "gold")
     table = _read_pairs(task, "pairs", 0, task.settings["count"])

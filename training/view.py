@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ from rich.text import Text
 
 from training.execute import State, Watcher
 from training.journal import follow
-from training.plan import Plan, PlannedRun, Stage
+from training.plan import Plan, Stage
 
 STAGES = {
     "world": "build the world",
@@ -65,7 +66,7 @@ class View(Watcher):
 
     def say(self, line: str) -> None:
         """Print a line that stays."""
-        self.console.print(Text(line))
+        self.console.print(Text(line), soft_wrap=True)
 
     def measurement(self, run_id: str, values: Mapping[str, Any]) -> None:
         """The latest point of a run: step, kl, and scores in s.d. of π_ref."""
@@ -87,6 +88,8 @@ class View(Watcher):
             if stage.name in state.running and not self.live:
                 self._once(f"start {stage.name}", f"{self._now()}  … {describe(stage)}")
             if stage.name in state.failed:
+                if any(source.name in state.failed for source in stage.inputs.values()):
+                    continue  # it could not even begin: the line of the one that did fail says it all
                 self._once(
                     stage.name, f"{self._now()}  ✗ {describe(stage)}: {state.failed[stage.name].message}"
                 )
@@ -135,5 +138,9 @@ class View(Watcher):
 def _numbers(values: Mapping[str, Any]) -> str:
     shown = ("kl", "proxy", "gold", "oracle", "sycophancy", "loss")
     names = {"kl": "KL"}
-    parts = [f"{names.get(k, k)} {values[k]:.2f}" for k in shown if isinstance(values.get(k), float)]
+    parts = [f"{names.get(k, k)} {values[k]:.2f}" for k in shown if _is_number(values.get(k))]
     return "  ".join(parts)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, float) and math.isfinite(value)

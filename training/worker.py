@@ -1,4 +1,4 @@
-"""Worker processes: each pays for starting Python and importing the trainers once, then takes stage after stage.
+"""Worker processes: each pays for Python and the import of the trainers once, then takes stage after stage.
 
 Only stages that may not read gold are sent here. A worker ends at once when the process that started it
 does, however that happens.
@@ -9,16 +9,18 @@ from __future__ import annotations
 import importlib
 import multiprocessing
 import os
-import sys
+import signal
 import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
+from training.durable import is_full, no_space
 from training.errors import Diverged, UserError
 from training.identity import Identity
 from training.journal import Journal
@@ -74,10 +76,7 @@ def run_job(job: Job, on_step: Callable[[], None] | None = None) -> Artefact:
 
 def _serve(connection: Connection) -> None:
     _die_with_parent()
-    quieten()
-    import torch
-
-    torch.set_num_threads(1)
+    prepare()
     importlib.import_module("training.stages")
     while True:
         try:
@@ -98,6 +97,8 @@ def attempt(job: Job, on_step: Callable[[], None] | None = None) -> Failure | No
         return Failure(str(error), expected=True)
     except Exception as error:  # the stage's boundary: siblings go on, the log keeps the traceback
         traceback.print_exc()
+        if is_full(job.store, error):
+            return Failure(no_space(job.store), expected=True)
         return Failure(f"{type(error).__name__}: {error}", expected=False)
     return None
 
@@ -113,10 +114,17 @@ def _die_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def quieten() -> None:
-    """Keep libraries from writing progress bars and warnings over our own output."""
+def prepare() -> None:
+    """Make this process ready to run stages: one thread, and no library writes over our own output."""
     import logging
     import warnings
+
+    import torch
+    from tqdm import tqdm
+
+    torch.set_num_threads(1)
+    # tqdm's own lock is a semaphore of the system, which a worker that is stopped would leave behind.
+    tqdm.set_lock(threading.RLock())
 
     warnings.filterwarnings("ignore")
     logging.getLogger("transformers").setLevel(logging.ERROR)
@@ -136,7 +144,13 @@ class Worker:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs,), daemon=True)
-        self.process.start()
+        # Ctrl-C reaches every process of a terminal, and is the parent's to handle: children inherit this.
+        resource_tracker.ensure_running()  # whose own start would lift the block
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self.process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
         self.job: Any = None
 
@@ -168,6 +182,6 @@ class Worker:
         return self.process.is_alive()
 
     def stop(self) -> None:
-        """End the process at once; its stage's lock is released and its partial work stays for the next attempt."""
+        """End the process at once; its stage's lock is free, its partial work stays for the next attempt."""
         self.process.kill()
         self.process.join()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+
 from training.budget import AnyControl
 from training.journal import Journal
 from training.mitigations import AnyMitigation

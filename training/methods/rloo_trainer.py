@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from datasets import Dataset
-from transformers import PrinterCallback, TrainerCallback
+from transformers import PreTrainedModel, PrinterCallback, TrainerCallback, TrainerState
 from trl import RLOOConfig, RLOOTrainer
 
 from reward_models import trl_arguments
@@ -44,13 +45,16 @@ class ProxyReward:
         self.model, self.mitigation, self.batch_size = model, job.mitigation, job.batch_size
         self.tokenizer = job.world.tokenizer()
 
-    def __call__(self, prompts: list[str], completion_ids: list[list[int]], **_: Any) -> list[float]:
+    def __call__(
+        self, prompts: list[str], completion_ids: list[list[int]], trainer_state: TrainerState, **_: Any
+    ) -> list[float]:
         prompt_ids = self.tokenizer(prompts)["input_ids"]
         sequences = [[*p, *c] for p, c in zip(prompt_ids, completion_ids, strict=True)]
         reward = self.model.standardised(sequences, self.batch_size)
         if not np.isfinite(reward).all():
             # TRL would treat it as "unscorable" and train on.
-            raise Diverged("the proxy's reward is not a finite number")
+            step = trainer_state.global_step
+            raise Diverged(f"The policy stopped at step {step}: the proxy's reward is not a finite number")
         if self.mitigation:
             reward = self.mitigation.transform(reward)
         return [float(r) for r in reward]
@@ -101,6 +105,21 @@ class KLTrainer(RLOOTrainer):
                 self.controller.restore(state["controller"])
 
 
+@torch.no_grad()
+def require_sound(policy: PreTrainedModel, step: int) -> None:
+    """Stop if the last step has left weights from which nothing can be sampled.
+
+    Raises:
+        Diverged: a logit is not finite.
+    """
+    token = torch.zeros(1, 1, dtype=torch.long, device=policy.device)
+    if not policy(input_ids=token).logits.isfinite().all():
+        raise Diverged(
+            f"The policy stopped at step {step}: its logits, and with them KL and loss, are no longer finite "
+            "numbers. A smaller learning_rate is the usual cure."
+        )
+
+
 class Points(TrainerCallback):
     """Measures points when the schedule asks for them, and ends the run when it says so."""
 
@@ -114,6 +133,7 @@ class Points(TrainerCallback):
             self._measure(0, model)
 
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+        require_sound(model, state.global_step)
         due, last = self.schedule.after(state.global_step, self.trainer.rollout_kl)
         if due:
             self._measure(state.global_step, model)
@@ -159,6 +179,7 @@ def train(method: Rloo, job: PolicyJob) -> None:
     resume = checkpoints.latest(checkpoint_folder)
     job.journal.keep_until(int(resume.name.split("-")[1]) if resume else 0)
     trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    assert isinstance(trainer.model, PreTrainedModel)
     trainer.model.save_pretrained(job.out / "model")
     job.world.tokenizer().save_pretrained(job.out / "model")
     shutil.rmtree(checkpoint_folder, ignore_errors=True)
@@ -174,6 +195,8 @@ def _arguments(method: Rloo, job: PolicyJob, folder: Path) -> RLOOConfig:
         "max_steps": job.steps,
         "learning_rate": method.learning_rate,
         "lr_scheduler_type": "constant",
+        # With 0.999 the step size lags behind gradients that grow when an exploit is found, and KL leaps.
+        "adam_beta2": 0.95,
         "beta": max(method.beta, SMALLEST_BETA),
         "num_generations": method.generations,
         "max_completion_length": job.world.max_completion_tokens,

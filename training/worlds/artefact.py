@@ -1,11 +1,11 @@
-"""A built world on disk: tokenizer, demonstrations, prompts of every role, and human preferences if it has any."""
+"""A built world on disk: tokenizer, demonstrations, prompts of every role, and human preferences if any."""
 
 from __future__ import annotations
 
 import json
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -96,7 +96,7 @@ class BuiltWorld:
             raise ValueError("samples and outcomes are not aligned by item_id and sample_id")
         values = []
         for outcome, finished, length in zip(
-            outcomes.to_dict("records"), samples["finished"], samples["length"], strict=True
+            _records(outcomes), samples["finished"], samples["length"], strict=True
         ):
             value = self.world.oracle(by_id[outcome["item_id"]], outcome, bool(finished), int(length))
             assert value is not None, "a world with an oracle values every completion"
@@ -106,7 +106,11 @@ class BuiltWorld:
 
 def _records_by_id(items: pd.DataFrame) -> dict[str, dict[str, Any]]:
     clean = items.astype(object).where(items.notna(), None)
-    return {row["item_id"]: row for row in clean.to_dict("records")}
+    return {row["item_id"]: row for row in _records(clean)}
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return cast("list[dict[str, Any]]", table.to_dict("records"))  # column names are strings here
 
 
 @lru_cache(maxsize=4)

@@ -1,0 +1,111 @@
+"""Gold stays on its side: no policy can have seen it, and no policy would change if it were different."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from experiments import Finished, Home, planned, replace, reseal, result_of
+from safetensors.torch import load_file, save
+
+from training.methods.job import PolicyJob
+from training.plan import Stage
+from training.task import Task
+from training.worker import Job, prepare, run_job
+
+GOLD_SIDE = {"gold", "values", "labels", "card", "scores"}
+CONFIGS = {
+    "smoke": (),
+    "replicates": ("proxies.ample.seeds=2", "runs.path.seeds=2"),
+    "programmatic gold": ("gold={type:programmatic}", "~gold.model", "~gold.pairs", "~gold.fit"),
+    "same model everywhere": ("proxies.starved.model.hidden_size=48", "gold.model.hidden_size=32"),
+}
+
+
+@pytest.mark.parametrize("overrides", CONFIGS.values(), ids=CONFIGS)
+def test_what_a_worker_is_given_holds_no_gold(overrides: tuple[str, ...]) -> None:
+    plan = planned(*overrides)
+    for stage in plan.stages:
+        assert stage.gold_side == (stage.identity.stage in GOLD_SIDE)
+        given = {source.identity.stage for source in stage.inputs.values()}
+        if not stage.gold_side:
+            # Labels alone cross over: ids in an order, no values.
+            assert given <= {"world", "sft", "pairs", "labels", "proxy"}
+        if stage.identity.stage == "policy":
+            assert set(stage.inputs) == {"world", "reference", "proxy"}
+            assert given == {"world", "sft", "proxy"}
+            assert plan.gold.identity.id not in str(stage.identity.document)
+    assert not any("gold" in field for field in (*PolicyJob.__annotations__, *Task.__annotations__))
+
+
+def test_labels_carry_no_values(smoke: Finished) -> None:
+    for stage in planned().stages:
+        if stage.identity.stage == "labels":
+            table = pd.read_parquet(smoke.home.artefact(stage) / "preferences.parquet")
+            assert set(table) == {"chosen_ids", "rejected_ids"}
+
+
+def test_workers_never_ran_what_reads_gold(smoke: Finished) -> None:
+    """Each artefact's lock names the process that made it."""
+
+    def makers(gold_side: bool) -> set[str]:
+        stages = [stage for stage in planned().stages if stage.gold_side == gold_side]
+        return {(smoke.home.store / "locks" / f"{stage.name}.lock").read_text() for stage in stages}
+
+    assert len(makers(True)) == 1 and len(makers(False)) == 2
+    assert not makers(True) & makers(False)
+
+
+def test_no_file_of_a_policy_mentions_gold(smoke: Finished) -> None:
+    gold = planned().gold.identity.id.encode()
+    for run in planned().runs:
+        files = [file for file in smoke.home.artefact(run.train).rglob("*") if file.is_file()]
+        assert len(files) > 5
+        assert [file for file in files if gold in file.read_bytes()] == []
+
+
+def with_noise_for_gold(home: Home, gold: Stage, values: list[Stage]) -> None:
+    """Gold's weights, and the gold values of pairs that are labelled already, become noise."""
+    weights = home.artefact(gold) / "model" / "model.safetensors"
+    generator = torch.Generator().manual_seed(0)
+    noise = {
+        name: torch.randn(value.shape, generator=generator) for name, value in load_file(weights).items()
+    }
+    replace(weights, save(noise, metadata={"format": "pt"}))
+    reseal(home.artefact(gold))
+    for stage in values:
+        file = home.artefact(stage) / "values.parquet"
+        table, buffer = pd.read_parquet(file), io.BytesIO()
+        for column in ("gold", "gold_raw"):
+            table[column] = np.random.default_rng(0).normal(size=len(table))
+        table.to_parquet(buffer)
+        replace(file, buffer.getvalue())
+        reseal(home.artefact(stage))
+
+
+def test_policies_are_the_same_bytes_when_gold_becomes_noise(smoke: Finished, home: Home) -> None:
+    plan = planned()
+    with_noise_for_gold(home, plan.gold, [s for s in plan.stages if s.identity.stage == "values"])
+    home.forget(stage for run in plan.runs for stage in (run.train, run.score))
+    result = home.run()
+    assert result.returncode == 0 and "6 stages run, 18 reused" in result.stdout, result.stdout
+    for run in plan.runs:
+        assert result_of(home.artefact(run.train)) == result_of(smoke.home.artefact(run.train))
+    before, after = smoke.home.summary(), home.summary()
+    for old, new in zip(before["runs"], after["runs"], strict=True):
+        assert [p["gold"] for p in old["points"]] != [p["gold"] for p in new["points"]], "no noise arrived"
+        for measured in ("step", "kl", "proxy", "oracle", "sycophancy"):
+            assert [p[measured] for p in old["points"]] == [p[measured] for p in new["points"]]
+
+
+def test_a_policy_trains_where_gold_does_not_exist(smoke: Finished, home: Home, tmp_path: Path) -> None:
+    prepare()
+    run = planned().runs[0]
+    expected = result_of(smoke.home.artefact(run.train))
+    home.forget(s for s in planned().stages if s.gold_side or s.identity.stage == "policy")
+    job = Job(home.store, run.train.identity, run.train.run, home.inputs(run.train), tmp_path / "log")
+    assert result_of(run_job(job).path) == expected

@@ -1,0 +1,229 @@
+"""The smallest experiment through the real command: what it leaves, what it says, what it reuses."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from experiments import CHECKOUT, Finished, Home, planned
+
+from analysis.records import Experiment
+
+RUNS = {"rloo-path-starved", "rloo-path-ample", "rloo-budget-starved-kl0.3"}
+KEYS = {
+    "": ("schema", "experiment", "wall_seconds", "runs", "best_of_n", "fits", "reward_models"),
+    "runs": ("run_id", "method", "control", "budget", "seed", "proxy", "proxy_pairs", "points"),
+    "best_of_n": ("proxy", "n", "kl_bound", "kl", "proxy_score", "gold", "gold_ci", "oracle"),
+    "fits": (
+        *("curve", "law", "alpha", "alpha_ci", "beta", "beta_ci", "r2"),
+        *("peak_kl", "peak_kl_ci", "peak_inside_data"),
+    ),
+    "reward_models": (
+        *("name", "pairs", "accuracy", "accuracy_ci"),
+        *("ece", "length_correlation", "oracle_agreement"),
+    ),
+    "points": (
+        *("step", "kl", "kl_se", "proxy", "gold", "gold_se", "oracle", "oracle_se"),
+        *("sycophancy", "sycophancy_ci", "sycophancy_floor"),
+        *("neutral_accuracy", "forgetting", "abstention"),
+    ),
+}
+"""What scripts read from summary.json: keys may be added, none may go."""
+
+
+@pytest.fixture(scope="module")
+def records(smoke: Finished) -> Experiment:
+    return Experiment.read(smoke.home.records)
+
+
+# ---------------------------------------------------------------- records
+
+
+def test_records_are_complete_and_readable(records: Experiment) -> None:
+    assert (records.name, records.status, len(records.gaps())) == ("smoke", "complete", 0)
+    assert {run.run_id for run in records.runs} == RUNS
+    assert {card["name"] for card in records.cards} == {"gold", "proxy/starved/0", "proxy/ample/0"}
+    assert records.pool_point and records.reference
+    pool = records.pool_point.samples()
+    assert set(pool["item_id"]) == set(records.pool_items["item_id"]) and len(pool) == 16 * 16
+    for run in records.runs:
+        assert len(run.points) >= 2 and len(run.metrics())
+        for point in run.points:
+            tables = point.samples(), point.outcomes(), point.scores()
+            assert {frozenset(table["item_id"]) for table in tables} == {frozenset(records.items["item_id"])}
+            assert set(tables[2]["scorer"]) == {"gold", "oracle", run.scorer}
+
+
+def test_kl_at_step_0_is_exactly_0(records: Experiment) -> None:
+    for run in records.runs:
+        samples = run.points[0].samples()
+        assert run.points[0].step == 0
+        assert (samples[["kl", "k1", "k2", "k3", "kl_reverse"]] == 0).all(axis=None)
+        assert (samples["logp"] == samples["logp_ref"]).all()
+        assert run.points[-1].samples()["kl"].mean() > 0, "a policy that never moved would prove nothing"
+
+
+def test_summary_has_the_agreed_keys_and_is_strict_json(smoke: Finished) -> None:
+    summary = smoke.home.summary() | {"wall_seconds": None}
+    assert summary["schema"] == 1 and summary["experiment"] == "smoke"
+    assert set(KEYS[""]) <= set(summary)
+    for part in ("runs", "best_of_n", "fits", "reward_models"):
+        assert summary[part]
+        for entry in summary[part]:
+            assert set(KEYS[part]) <= set(entry), part
+    for run in summary["runs"]:
+        assert run["points"][0]["kl"] == 0
+        for point in run["points"]:
+            assert set(KEYS["points"]) <= set(point)
+    assert {curve["proxy"] for curve in summary["best_of_n"]} == {"starved", "ample"}
+    assert {fit["curve"] for fit in summary["fits"]} >= {"best_of_n/starved/gold", "rloo/starved/gold"}
+    seconds = json.loads((smoke.home.records / "summary.json").read_text())["wall_seconds"]
+    assert seconds["total"] > 0 and {"world", "sft", "gold", "proxy", "policy"} <= set(seconds)
+
+
+class Links(HTMLParser):
+    """All that a browser would fetch for a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fetched: list[str] = []
+        self.images = 0
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.images += tag == "img"
+        for name, value in attributes:
+            if name in ("src", "srcset", "data") or (tag == "link" and name == "href"):
+                self.fetched.append(value or "")
+
+
+def test_report_is_one_file_that_fetches_nothing(smoke: Finished) -> None:
+    page = (smoke.home.records / "report.html").read_text()
+    links = Links()
+    links.feed(page)
+    assert links.images >= 3
+    assert all(link.startswith("data:") for link in links.fetched)
+    assert not re.search(r"@import|url\((?!['\"]?(data:|#))", page)
+    assert all(run in page for run in RUNS)
+
+
+# ---------------------------------------------------------------- terminal
+
+
+def test_without_a_terminal_it_speaks_in_plain_lines(smoke: Finished) -> None:
+    assert smoke.result.stderr == ""
+    lines = smoke.result.stdout.splitlines()
+    step = re.compile(r"\d+:\d\d  […✓] (build|fine-tune|sample|train|value|label|check|optimise|score) .*")
+    *steps, drawing, count, report = lines
+    assert [line for line in steps if not step.fullmatch(line)] == []
+    assert (drawing, report) == ("drawing the report", f"report: {smoke.home.records / 'report.html'}")
+    assert re.fullmatch(r"24 stages run, 0 reused, 0 failed, in \d+ s", count)
+    for stage in ("build the world", "fine-tune gold", "train gold", *(f"optimise {run}" for run in RUNS)):
+        assert sum(f"✓ {stage}" in line for line in lines) == 1, stage
+    (measured,) = [line for line in lines if "✓ optimise rloo-path-ample" in line]
+    assert re.search(r": KL \d+\.\d\d  proxy -?\d+\.\d\d  gold -?\d+\.\d\d  oracle", measured)
+
+
+# ---------------------------------------------------------------- again
+
+
+def test_the_same_command_again_trains_nothing(smoke: Finished, home: Home) -> None:
+    before = smoke.home.summary()
+    started = time.monotonic()
+    again = home.run()
+    assert time.monotonic() - started < 30  # a quarter of that on an idle machine
+    assert again.returncode == 0 and "0 stages run, 24 reused, 0 failed" in again.stdout
+    assert home.summary() == before
+    assert not list((home.records / "logs").iterdir())
+
+
+def test_dry_run_says_what_is_reused_and_touches_nothing(smoke: Finished) -> None:
+    before = {path: path.stat().st_mtime_ns for path in smoke.home.runs.rglob("*")}
+    result = smoke.home.run("--dry-run")
+    assert result.returncode == 0 and result.stderr == ""
+    *lines, count = result.stdout.splitlines()
+    assert count == "0 of 24 stages would run" and all(line.startswith("reuse  ") for line in lines)
+    assert {path: path.stat().st_mtime_ns for path in smoke.home.runs.rglob("*")} == before
+
+
+@pytest.mark.parametrize(
+    ("override", "reason", "downstream"),
+    [
+        ("policy.beta=0.2", "policy.beta 0.0 -> 0.2", r"(optimise|score) rloo-.*"),
+        (
+            "proxies.ample.fit.epochs=3",
+            "fit.epochs 2.0 -> 3.0",
+            r"(train|check) proxy ample/0|(optimise|score) rloo-path-ample|score best of n",
+        ),
+        ("measure.items=25", "eval_items 24 -> 25", r".*"),
+    ],
+)
+def test_dry_run_after_a_change_runs_what_is_downstream_and_says_why(
+    smoke: Finished, override: str, reason: str, downstream: str
+) -> None:
+    result = smoke.home.run("--dry-run", override)
+    *lines, _ = result.stdout.splitlines()
+    first = True
+    for line in lines:
+        action, stage, why = re.fullmatch(r"(reuse|run  )  (.*?)(?:  \[(.*)\])?", line).groups()  # type: ignore[union-attr]
+        expected = re.fullmatch(downstream, stage) is not None
+        assert (action == "run  ") == expected, line
+        if expected:
+            assert (reason in why) if first else (reason in why or re.search("input `.*` changed", why)), line
+            first = False
+    assert not first
+
+
+def test_the_saved_config_describes_the_same_experiment(smoke: Finished) -> None:
+    saved = planned(config=smoke.home.records / "config.yaml")
+    assert [stage.name for stage in saved.stages] == [stage.name for stage in planned().stages]
+    assert all(smoke.home.artefact(stage).is_dir() for stage in saved.stages)
+
+
+def test_a_sweep_is_an_experiment_for_each_value(smoke: Finished) -> None:
+    result = smoke.home.run("--dry-run", "seed=0,1")
+    assert result.returncode == 0
+    heads = [line for line in result.stdout.splitlines() if line.startswith("[")]
+    assert heads == ["[1/2] smoke-seed=0", "[2/2] smoke-seed=1"]
+    counts = re.findall(r"(\d+) of 24 stages would run", result.stdout)
+    assert counts == ["0", "24"], "the name is no part of an experiment's identity, the seed is"
+
+
+# ---------------------------------------------------------------- report
+
+WITHOUT_TRAINING = """
+import sys
+
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"torch", "trl", "transformers", "datasets", "accelerate", "wandb"}:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Blocker())
+from training.cli import main
+main(["report", sys.argv[1]])
+"""
+
+
+def test_report_is_rebuilt_identically_where_nothing_can_be_trained(smoke: Finished, home: Home) -> None:
+    outputs = ("figures", "tables", "report.html", "summary.json")
+
+    def content(records: Path) -> dict[str, bytes]:
+        files = [f for name in outputs for f in [records / name, *(records / name).glob("*")] if f.is_file()]
+        return {str(file.relative_to(records)): file.read_bytes() for file in files}
+
+    before = content(smoke.home.records)
+    assert len(before) > 20
+    for name in content(home.records):
+        (home.records / name).unlink()
+    code = [sys.executable, "-c", WITHOUT_TRAINING, str(home.records)]
+    result = subprocess.run(code, cwd=CHECKOUT, capture_output=True, text=True, timeout=120)
+    assert (result.returncode, result.stdout.strip()) == (0, str(home.records / "report.html")), result.stderr
+    after = content(home.records)
+    assert set(after) == set(before)
+    assert [name for name in before if after[name] != before[name]] == []
