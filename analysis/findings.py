@@ -36,6 +36,9 @@ WORDS = (
 )
 
 
+SYCOPHANCY_LIMIT = "Sycophancy is measured by what is stated under pressure; it says nothing about intent."
+
+
 @dataclass(frozen=True)
 class Finding:
     """What is to be said about one subject, in plain sentences."""
@@ -64,7 +67,7 @@ def headline(tables: Tables) -> str:
 def findings(experiment: Experiment, tables: Tables) -> list[Finding]:
     """By subject, from completed runs, the most important first; also the claims that do not hold."""
     checks = tables.checks
-    found = []
+    found = [Finding("How far gold can be trusted", _gold(experiment))]
     whole = tables.runs["status"] == "complete"
     paths = tables.runs[whole & tables.runs["run_id"].isin(checks["proxy_rises"])]
     for (method, proxy), runs in paths.sort_values(["proxy_pairs", "proxy"]).groupby(
@@ -96,6 +99,23 @@ def findings(experiment: Experiment, tables: Tables) -> list[Finding]:
         )
     found.append(Finding("Not measured, or not to be trusted", missing))
     return [finding for finding in found if finding.sentences]
+
+
+def _gold(experiment: Experiment) -> list[str]:
+    """What gold's card says of it: all curves of gold mean no more than that."""
+    card = next((card for card in experiment.cards if card["kind"] == "gold"), None)
+    if card is None or not card.get("accuracy_ci"):
+        return []
+    low, high = card["accuracy_ci"]
+    share = f"{interval(card['accuracy'], low, high)} of {card['heldout_pairs']:,} held-out pairs"
+    if low > 0.5:
+        return [f"Gold puts {share} in the order of their labels, which is better than chance (0.50)."]
+    verdict = "worse than chance" if high < 0.5 else "not shown to be better than chance"
+    truth = "and only the oracle shows" if experiment.has_oracle else "and nobody knows"
+    return [
+        f"Gold puts {share} in the order of their labels: it is {verdict} (0.50). What follows about gold is "
+        f"about this network, {truth} what became better."
+    ]
 
 
 def _of(claims: Mapping[str, Any], ids: Sequence[str]) -> list[dict[str, Any]]:
@@ -220,7 +240,7 @@ def limits(experiment: Experiment, tables: Tables) -> list[str]:
         f"One world ({experiment.world}) and one reference policy: the KL at which things turn does not "
         f"carry over.",
         "Small models: what a larger policy would find to exploit, or would resist, is not seen here.",
-        "Sycophancy is measured by what is stated under pressure; it says nothing about intent.",
+        *([] if tables.probes.get("sycophancy") else [SYCOPHANCY_LIMIT]),
         "Laws are descriptions of the range they were fitted on; a good R² is no licence to extrapolate.",
     ]
     if len(seeds):

@@ -126,12 +126,13 @@ def _claim(name: str) -> tuple[str, Cell]:
 
 def number_grids(tables: Tables) -> list[Grid]:
     """Path runs, law fits, budgets, reward models, runs and gaps; a table without rows is left out."""
+    sycophancy = "Sycophancy: share of known facts on which the user's wrong belief is stated."
     grids = [
         _grid(
             path_claims(tables),
             "What each path run did",
-            "Proxy: last minus first point. Up: peak minus first; down: last minus peak; in π_ref s.d. "
-            "Sycophancy: share of known facts on which the user's wrong belief is stated.",
+            "Proxy: last minus first point. Up: peak minus first; down: last minus peak; in π_ref s.d."
+            + ("" if tables.probes.get("sycophancy") else f" {sycophancy}"),
             {
                 "run": _text("run_id"),
                 "proxy": _claim("proxy"),

@@ -1,12 +1,13 @@
-"""Which network a policy or reward model is made of: a small one from scratch, or a pretrained one."""
+"""Which network a policy or reward model is made of, and how it learns the demonstrations."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from reward_models import trl_arguments
 from reward_models.component import Component
 from reward_models.errors import UserError
 
@@ -96,3 +97,22 @@ class Pretrained(Component):
 
 
 AnyModel = Annotated[Scratch | Pretrained, Field(discriminator="type")]
+
+
+class Sft(Component):
+    """Supervised fine-tuning on the world's demonstrations; the loss covers completion tokens only."""
+
+    steps: int = Field(600, ge=1, strict=True)
+    """Optimiser steps."""
+    batch_size: int = Field(128, ge=1, strict=True)
+    """Demonstrations per step."""
+    learning_rate: float = Field(3e-3, gt=0)
+    """Peak of a linear schedule with warm-up."""
+    trainer: dict[str, Any] = Field(default_factory=dict)
+    """Further arguments of trl.SFTConfig under TRL's own names."""
+
+    @field_validator("trainer")
+    @classmethod
+    def _known_to_trl(cls, value: dict[str, Any]) -> dict[str, Any]:
+        trl_arguments.check(value, "SFTConfig")
+        return value

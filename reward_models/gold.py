@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from reward_models.backbone import AnyModel, Scratch
+from reward_models.backbone import AnyModel, Scratch, Sft
 from reward_models.bradley_terry import Fit
 from reward_models.component import Component
 
@@ -38,6 +38,8 @@ class Trained(Component):
     type: Literal["trained"] = "trained"
     model: AnyModel = Scratch(hidden_size=96, layers=3)
     """Network of its backbone; larger than the proxies', or its errors will be theirs."""
+    sft: Sft | None = None
+    """How the backbone learns the demonstrations, where that differs from `reference.sft`."""
     pairs: int = Field(8000, ge=10, strict=True)
     """Labelled comparisons (at most as many as the data has, where people labelled them)."""
     fit: Fit = Fit()

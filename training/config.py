@@ -12,14 +12,13 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from reward_models.annotators import AnyAnnotator, BradleyTerry
-from reward_models.backbone import AnyModel, Scratch
+from reward_models.backbone import AnyModel, Scratch, Sft
 from reward_models.bradley_terry import Fit
 from reward_models.component import Component
 from reward_models.gold import AnyGold, Trained
 from training.budget import AnyControl, Path
 from training.methods import AnyMethod, Rloo
 from training.mitigations import AnyMitigation
-from training.sft import Sft
 from training.tracking import Tracking
 from training.worlds import AnyWorld
 
@@ -127,6 +126,7 @@ class Experiment(Component):
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Experiment:
         problems = [*self._unknown_proxies(), *self._unreadable_outcomes(), *self._gold_problems()]
+        problems += self._tokenizer_problems()
         problems += self.policy.problems()
         if problems:
             raise ValueError("\n".join(problems))
@@ -156,6 +156,21 @@ class Experiment(Component):
                 f"gold.type is programmatic, but world `{self.world.type}` has no oracle to serve as gold"
             ]
         return []
+
+    def _tokenizer_problems(self) -> list[str]:
+        tokenizer = getattr(self.world, "tokenizer", None)
+        if tokenizer and tokenizer.type == "pretrained":
+            return []
+        models = {"reference.model": self.reference.model}
+        models |= {f"proxies.{name}.model": proxy.model for name, proxy in self.proxies.items()}
+        if isinstance(self.gold, Trained):
+            models["gold.model"] = self.gold.model
+        return [
+            f"{place} is pretrained, but world `{self.world.type}` makes its own tokenizer, whose token ids "
+            "mean nothing to those weights (a text world can use theirs: world.tokenizer.type=pretrained)"
+            for place, model in models.items()
+            if model.type == "pretrained"
+        ]
 
     def identity(self) -> dict[str, Any]:
         """The settings that decide results, as plain JSON types."""

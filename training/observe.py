@@ -6,7 +6,9 @@ stream and leaves the global random state alone, so trained weights do not depen
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -44,22 +46,37 @@ class Observer:
             return
         training = policy.training
         policy.eval()
-        samples = sample.draw(
-            policy,
-            self.reference,
-            self.world.tokenizer(),
-            self.items,
-            samples=1,
-            max_tokens=self.world.max_completion_tokens,
-            seed=self.seed,
-            batch_size=self.batch_size,
-        )
+        with _full_precision(policy):
+            samples = sample.draw(
+                policy,
+                self.reference,
+                self.world.tokenizer(),
+                self.items,
+                samples=1,
+                max_tokens=self.world.max_completion_tokens,
+                seed=self.seed,
+                batch_size=self.batch_size,
+            )
         policy.train(training)
         if not math.isfinite(samples["kl"].sum()):
             raise Diverged(
                 f"the KL at step {step} is not a finite number: the policy's weights have diverged"
             )
         publish(folder, samples, self.world.outcomes(samples, self.items))
+
+
+@contextlib.contextmanager
+def _full_precision(policy: PreTrainedModel) -> Iterator[None]:
+    """Take away the autocast that a trainer with bf16 wraps around `forward`: π_ref is read in fp32, and KL
+    must not measure the difference between two number formats."""
+    forward, original = policy.forward, getattr(policy, "_original_forward", None)
+    if original:
+        policy.forward = original
+    try:
+        yield
+    finally:
+        if original:
+            policy.forward = forward
 
 
 def publish(folder: Path, samples: pd.DataFrame, outcomes: pd.DataFrame) -> None:

@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from reward_models.backbone import AnyModel
+from reward_models.backbone import AnyModel, Sft
 from reward_models.gold import Trained
 from training.config import Experiment, Proxy, RunGroup
 from training.durable import hash_file
@@ -94,6 +94,7 @@ CODE = {
     ),
     "scores": ("training/score.py", "reward_models/gold.py", "reward_models/reward.py", "training/worlds"),
 }
+SHARED_CODE = ("training/stages.py", "training/streams.py")
 LIBRARIES = ("torch", "transformers", "trl", "tokenizers")
 
 
@@ -101,7 +102,7 @@ LIBRARIES = ("torch", "transformers", "trl", "tokenizers")
 def fingerprint(stage: str) -> str:
     """Hash of the sources and library versions that decide the results of `stage`."""
     digest = hashlib.sha256()
-    for place in CODE[stage]:
+    for place in (*CODE[stage], *SHARED_CODE):
         path = ROOT / place
         for source in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
             digest.update(source.read_bytes())
@@ -158,12 +159,12 @@ class _Planner:
             self.plan.stages.append(self.known[identity.name])
         return self.known[identity.name]
 
-    def backbone(self, model: AnyModel, label: str) -> Stage:
+    def backbone(self, model: AnyModel, label: str, sft: Sft | None = None) -> Stage:
         """A model fine-tuned on the demonstrations; models of one shape share the artefact."""
         settings = {
             "seed": self.config.seed,
             "model": model.model_dump(mode="json"),
-            "sft": self.config.reference.sft.model_dump(mode="json"),
+            "sft": (sft or self.config.reference.sft).model_dump(mode="json"),
         }
         return self.add("sft", "training.stages:fine_tune", settings, label, world=self.plan.world)
 
@@ -181,7 +182,7 @@ class _Planner:
         )
         gold = config.gold if isinstance(config.gold, Trained) else None
         self.reference = self.backbone(config.reference.model, "reference")
-        gold_backbone = self.backbone(gold.model, "gold") if gold else None
+        gold_backbone = self.backbone(gold.model, "gold", gold.sft) if gold else None
         self.gold(gold_backbone)
         proxies = {
             (name, replicate): self.proxy(name, proxy, replicate)

@@ -3,36 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from pydantic import Field, field_validator
+from typing import TYPE_CHECKING
 
 from reward_models import trl_arguments
-from reward_models.backbone import AnyModel
-from reward_models.component import Component
+from reward_models.backbone import AnyModel, Sft
 
 if TYPE_CHECKING:
     from reward_models.callbacks import Report
     from training.worlds.artefact import BuiltWorld
-
-
-class Sft(Component):
-    """Supervised fine-tuning on the world's demonstrations; the loss covers completion tokens only."""
-
-    steps: int = Field(600, ge=1, strict=True)
-    """Optimiser steps."""
-    batch_size: int = Field(128, ge=1, strict=True)
-    """Demonstrations per step."""
-    learning_rate: float = Field(3e-3, gt=0)
-    """Peak of a linear schedule with warm-up."""
-    trainer: dict[str, Any] = Field(default_factory=dict)
-    """Further arguments of trl.SFTConfig under TRL's own names."""
-
-    @field_validator("trainer")
-    @classmethod
-    def _known_to_trl(cls, value: dict[str, Any]) -> dict[str, Any]:
-        trl_arguments.check(value, "SFTConfig")
-        return value
 
 
 def train(

@@ -10,7 +10,7 @@ import pandas as pd
 
 from reward_models import bradley_terry, calibration
 from reward_models.annotators import AnyAnnotator
-from reward_models.backbone import AnyModel
+from reward_models.backbone import AnyModel, Sft
 from reward_models.bradley_terry import Fit
 from reward_models.gold import AnyGold, Trained
 from reward_models.reward import RewardModel, write_scale
@@ -20,7 +20,6 @@ from training.methods import AnyMethod
 from training.methods.job import PolicyJob
 from training.mitigations import AnyMitigation
 from training.observe import publish
-from training.sft import Sft
 from training.task import Task
 from training.worlds import AnyWorld, artefact
 

@@ -145,7 +145,7 @@ def lacks(material: Material) -> str | None:
 
 
 PLOT = Plot(
-    title="The proxy keeps rising while what it stands for turns",
+    title="What the proxy and what it stands for do as KL is spent",
     description=(
         "Line charts, one row per proxy: proxy, gold and oracle score against the square root of the KL "
         "from the "

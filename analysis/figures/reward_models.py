@@ -95,7 +95,8 @@ def _dots(ax: Axes, data: pd.DataFrame, quantity: str, looks: Mapping[str, Any],
         place = labels.index(row["label"])
         if np.isfinite(row["lo"]) and np.isfinite(row["hi"]):
             ax.plot([row["lo"], row["hi"]], [place, place], color=color, linewidth=1.1)
-        ax.plot(row["value"], place, color=color, marker=marker, linestyle="none", markersize=4.5)
+        dot = {"marker": marker, "linestyle": "none", "markersize": 4.5, "clip_on": False}
+        ax.plot(row["value"], place, color=color, **dot)
     ax.set_ylim(len(labels) - 0.4, -0.6)
     ax.set_yticks(range(len(labels)), labels if names else [""] * len(labels))
     if quantity != "length_correlation":

@@ -13,7 +13,12 @@ from analysis.figures.scores import path_rows, seeds_and_prompts
 from analysis.figures.style import canvas, sqrt_kl_axis, step_axis
 
 PANELS = {
-    "states the wrong value": ("sycophancy", "sycophancy_third_party", "sycophancy_floor"),
+    "gives in to a wrong belief": (
+        "sycophancy",
+        "sycophancy_third_party",
+        "sycophancy_floor",
+        "false_agreement",
+    ),
     "answers correctly": ("neutral_accuracy", "right_accuracy", "wrong_accuracy"),
     "no longer answers": ("forgetting", "abstention"),
 }
@@ -72,17 +77,14 @@ def lacks(material: Material) -> str | None:
 
 def caption(material: Material) -> str:
     return (
-        "How often the policy repeats a wrong belief that the user states, on facts that the reference "
-        "policy "
-        "answers correctly when asked neutrally, so that not knowing is not mistaken for giving in. Top: "
-        "the same "
-        "wrong value stated by a third party (copying what was read) and stated by nobody (chance) are what "
-        "sycophancy must "
-        "exceed. Middle: a policy that merely forgot loses accuracy on the neutral question as well; one "
-        "that only "
-        "contradicts loses it where the user is right. Bottom: facts forgotten relative to the reference "
-        "policy, and "
-        f"answers withheld. Vertical dashes: where the gold score peaks. {seeds_and_prompts(material)}"
+        "How often the policy repeats a wrong belief that the user states, on facts that the reference policy "
+        "answers correctly when asked neutrally, so that not knowing is not mistaken for giving in. Top: the "
+        "same wrong value stated by a third party (copying what was read) and stated by nobody (chance) are "
+        "what sycophancy must exceed; telling a mistaken user that they are right, whatever is answered, is "
+        "flattery in words. Middle: a policy that merely forgot loses accuracy on the neutral question as "
+        "well; one that only contradicts loses it where the user is right. Bottom: facts forgotten relative "
+        "to the reference policy, and answers withheld. Vertical dashes: where the gold score peaks. "
+        f"{seeds_and_prompts(material)}"
     )
 
 

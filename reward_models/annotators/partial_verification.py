@@ -48,8 +48,7 @@ class Surface(Component):
         fields = {name: present(value, name) for name, value in fields.items()}
         worth = np.zeros(len(side.value))
         if self.agreement:
-            sides = np.maximum(fields["follows"], fields["agrees"])
-            worth += self.agreement * (sides - fields["contradicts"])
+            worth += self.agreement * (fields["follows"] + fields["agrees"] - fields["contradicts"])
         if self.confidence:
             worth += self.confidence * (fields["confident"] - fields["hedged"])
         if self.length:

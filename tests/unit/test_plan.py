@@ -268,8 +268,15 @@ def test_a_changed_data_file_changes_the_world_and_an_untouched_one_does_not(dat
 def test_other_weights_in_a_models_folder_are_another_reference(tmp_path: Path) -> None:
     def reference() -> Stage:
         planning.contents.cache_clear()
-        model = {"type": "pretrained", "path": str(tmp_path)}
-        return named(planned(("reference.model", model)), REFERENCE)
+        tokenizer = {"type": "pretrained", "path": "org/tokenizer"}
+        return named(
+            planned(
+                ("world", {"type": "text", "path": "org/data", "tokenizer": tokenizer}),
+                ("annotator", {"type": "bradley_terry"}),
+                ("reference.model", {"type": "pretrained", "path": str(tmp_path)}),
+            ),
+            REFERENCE,
+        )
 
     (tmp_path / "model.safetensors").write_bytes(b"weights")
     before = reference()

@@ -134,11 +134,37 @@ def test_findings_say_what_was_planted_and_what_was_not(tmp_path: Path) -> None:
     assert "sycophancy grew in 0 of 2" in headline(computed)
 
 
+@pytest.mark.parametrize(
+    ("accuracy", "interval", "verdict"),
+    [
+        (0.55, (0.44, 0.66), r"0\.55 \[0\.44,\s0\.66\] of 80 .* not shown to be better than chance"),
+        (0.30, (0.20, 0.42), "worse than chance"),
+        (0.70, (0.60, 0.79), "which is better than chance"),
+    ],
+)
+@pytest.mark.parametrize("world", ["quiz", "text"])
+def test_findings_begin_with_how_far_gold_can_be_trusted(
+    tmp_path: Path, world: str, accuracy: float, interval: tuple[float, float], verdict: str
+) -> None:
+    path = write_experiment(tmp_path, world=world, clusters=12, kl_grid=GRID[:3], pool=None, budgets=())
+    file = path / "reward_models" / "gold.json"
+    card = json.loads(file.read_text())
+    file.write_text(json.dumps(card | {"accuracy": accuracy, "accuracy_ci": interval, "heldout_pairs": 80}))
+    experiment = Experiment.read(path)
+    first = findings(experiment, tables(experiment))[0]
+    assert first.subject == "How far gold can be trusted"
+    assert re.search(verdict, first.sentences[0])
+    claimed = "the oracle shows what became better" in first.sentences[0]
+    assert claimed == (world == "quiz" and "which is better" not in verdict)
+
+
 def test_a_text_world_says_that_it_has_no_oracle_and_no_sycophancy(tmp_path: Path) -> None:
     path = write_experiment(tmp_path, world="text", clusters=12, kl_grid=GRID[:4], pool=None, budgets=())
     write_report(path)
     text = page(path).text
     assert "This world has no oracle" in text
+    assert "the user's wrong belief is stated" not in text.partition("Numbers")[2]
+    assert "Sycophancy is measured by" not in text
     assert "Giving in to the user" in text.partition("Not drawn")[2]
     assert len(page(path).images) == 3
 

@@ -42,6 +42,8 @@ def test_planted_sycophancy_is_read_with_its_controls(tmp_path: Path) -> None:
     # Asked with a wrong belief it resists 70 % of the time, and answers as well as ever then.
     assert read["wrong_accuracy"].lo < 0.7 * 0.85 < read["wrong_accuracy"].hi
     assert read["sycophancy_still_known"].lo < 0.30 < read["sycophancy_still_known"].hi
+    # The scripted flatterer says "yes" exactly where it follows.
+    assert read["false_agreement"].lo < 0.30 < read["false_agreement"].hi
     # Three facts in four are known and nine in ten have an answer.
     assert abs(read["sycophancy"].clusters / 240 - 0.75 * 0.9) < 0.06
 
@@ -50,6 +52,7 @@ def test_an_honest_policy_reads_the_floor(tmp_path: Path) -> None:
     read = _measure(tmp_path, Behaviour(sycophancy=_always(0.0), third_party=_always(0.0)))
     assert read["sycophancy"].value == read["sycophancy_floor"].value == 0
     assert read["sycophancy"].hi < 0.04
+    assert read["false_agreement"].value == 0
     assert abs(read["forgetting"].value) < 1e-9
 
 

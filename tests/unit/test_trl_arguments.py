@@ -9,10 +9,10 @@ import pytest
 import trl
 from pydantic import ValidationError
 
+from reward_models.backbone import Sft
 from reward_models.bradley_terry import Fit
 from reward_models.trl_arguments import OWNED, SAMPLING, check
 from training.methods import Rloo
-from training.sft import Sft
 
 CONFIGS = ("RLOOConfig", "SFTConfig", "RewardConfig")
 
