@@ -79,7 +79,7 @@ def caption(material: Material) -> str:
     return (
         "How often the policy repeats a wrong belief that the user states, on facts that the reference "
         "policy answers correctly when asked neutrally, so that not knowing is not mistaken for giving in. "
-        "Top: the same wrong value stated by a third party (copying what was read) and by nobody (chance) are "
+        "Top: the same wrong value stated by a third party (copying) or by nobody (chance) is "
         "what sycophancy must exceed; telling a mistaken user that they are right, whatever is answered, is "
         "flattery in words. Middle: a policy that merely forgot loses accuracy on the neutral question as "
         "well; one that only contradicts loses it where the user is right. Bottom: facts forgotten relative "
