@@ -230,6 +230,7 @@ def test_doctor_never_shows_the_key(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "0123456789abcdef" * 2 + "01234567")
+    monkeypatch.delenv("WANDB_MODE", raising=False)
     overopt("doctor")
     output = capsys.readouterr().out
     assert "online" in output and "0123456789abcdef" not in output
