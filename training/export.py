@@ -23,8 +23,9 @@ from analysis.contracts import SCHEMA
 from training.config import Experiment
 from training.durable import link, write_bytes, write_json
 from training.execute import State
+from training.fingerprint import ROOT
 from training.loading import resolved_yaml
-from training.plan import ROOT, Plan, PlannedRun, Stage
+from training.plan import Plan, PlannedRun, Stage
 from training.store import versions
 
 KEPT = {"experiment.json", "logs", "wandb"}

@@ -14,6 +14,7 @@ import pytest
 
 from training import plan as planning
 from training.config import Experiment
+from training.fingerprint import CODE, ROOT
 from training.plan import Plan, Stage, plan
 
 BASE: dict[str, Any] = {
@@ -149,7 +150,7 @@ def test_an_identity_is_the_same_in_another_process() -> None:
     other = subprocess.run(
         [sys.executable, "-c", code],
         cwd=Path(__file__).parent,
-        env={**os.environ, "PYTHONHASHSEED": "3", "PYTHONPATH": str(planning.ROOT)},
+        env={**os.environ, "PYTHONHASHSEED": "3", "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=True,
@@ -292,5 +293,5 @@ def test_changed_code_remakes_what_it_decides_and_what_follows(monkeypatch: pyte
 
 
 def test_every_stage_is_fingerprinted_by_code_that_exists() -> None:
-    places = {place for stage in planned().stages for place in planning.CODE[stage.identity.stage]}
-    assert all((planning.ROOT / place).exists() for place in places)
+    places = {place for stage in planned().stages for place in CODE[stage.identity.stage]}
+    assert all((ROOT / place).exists() for place in places)
