@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from analysis.bootstrap import draw_runs
 from analysis.laws import LAWS, Fit, Law, fit_curve
 from analysis.points import RunCurves
-from analysis.pool import PoolGroup
+from analysis.pool import PoolCurves, PoolGroup
 
 Floats = NDArray[np.float64]
 
@@ -40,7 +40,7 @@ class Fitted:
     proxy_seeds: int
 
 
-def pool_fits(groups: Sequence[PoolGroup]) -> dict[str, Fitted]:
+def pool_fits(groups: Sequence[PoolGroup[PoolCurves]]) -> dict[str, Fitted]:
     """One fit per proxy and score over every n >= 2: the estimator is unbiased there, its variance weighs."""
     law, fits = LAWS["best_of_n"], {}
     for group in groups:

@@ -1,4 +1,4 @@
-"""The best-of-n curves of an experiment: its pool of π_ref samples, ranked by each proxy replicate.
+"""The pool of π_ref samples: its scores, and the best-of-n curves of each proxy replicate that ranked it.
 
 Standardisation: gold, oracle and proxy minus their mean over the pool, in units of their own s.d. over it.
 Replicates of one proxy are averaged; resampling draws proxy replicates, then clusters of prompts.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -28,24 +29,45 @@ POOL_COLUMNS = (
 
 
 @dataclass(frozen=True)
-class PoolCurves:
-    """Curves over n of one proxy replicate."""
+class ScoredPool:
+    """The pool's scores, standardised over the pool: what every curve is computed from."""
+
+    scores: Mapping[str, Floats]
+    """Scorer to values of shape (prompts, N): gold, oracle where there is one, proxy/<name>/<replicate>."""
+    weight: Floats
+    cluster: NDArray[np.intp]
+    proxies: Sequence[tuple[str, int, str]]
+    """(proxy, proxy_seed, scorer) of every proxy replicate that scored the pool."""
+
+    def sums(self, values: Mapping[str, Floats]) -> dict[str, ClusterSums]:
+        """Cluster sums of curves of shape (prompts, places): totals of (places, clusters)."""
+        return {name: ClusterSums.of(value.T, self.weight, self.cluster) for name, value in values.items()}
+
+
+@dataclass(frozen=True)
+class Replicate:
+    """Curves of one proxy replicate, over whatever the pool is reweighted by."""
 
     proxy: str
     proxy_seed: int
+    sums: Mapping[str, ClusterSums]
+    """Cluster sums of the curves that exist: totals of (places, clusters)."""
+
+
+@dataclass(frozen=True)
+class PoolCurves(Replicate):
+    """The curves of `CURVES` over n."""
+
     n: NDArray[np.intp]
     samples: int
     """N, samples per prompt."""
-    sums: Mapping[str, ClusterSums]
-    """Cluster sums of the curves of `CURVES` that exist: totals of (len(n), clusters)."""
 
 
-def read_pool(experiment: Experiment) -> list[PoolCurves]:
-    """One entry per proxy replicate that scored the pool; empty where there is no pool or it was never
-    scored."""
+def read_pool(experiment: Experiment) -> ScoredPool | None:
+    """None where there is no pool or it was never scored."""
     point = experiment.pool_point
     if experiment.pool is None or point is None or not (point.sampled and point.scored):
-        return []
+        return None
     items = experiment.pool_items
     samples = point.samples(("item_id", "sample_id"))
     keys = SampleKeys(items, samples, point.path / "samples.parquet")
@@ -58,20 +80,26 @@ def read_pool(experiment: Experiment) -> list[PoolCurves]:
     scores = {name: _standardise(value).reshape(-1, size) for name, value in read_scores(point, keys).items()}
     weight = items["weight"].to_numpy(dtype=float)
     cluster = pd.factorize(items["cluster"])[0]
-    n = best_of_n.grid(size)
+    proxies = []
+    for proxy in experiment.pool["proxies"]:
+        for scorer in scores:
+            group, _, proxy_seed = scorer.rpartition("/")
+            if group == f"proxy/{proxy}":
+                proxies.append((proxy, int(proxy_seed), scorer))
+    return ScoredPool(scores, weight, cluster, proxies)
+
+
+def best_of_n_curves(pool: ScoredPool) -> list[PoolCurves]:
+    """Best-of-n for every n of the grid, one entry per proxy replicate."""
     curves = []
-    named = [(proxy, scorer) for proxy in experiment.pool["proxies"] for scorer in scores]
-    for proxy, scorer in named:
-        group, _, proxy_seed = scorer.rpartition("/")
-        if group != f"proxy/{proxy}":
-            continue
-        ranked = best_of_n.Pool.rank(scores[scorer])
-        values = {"kl": ranked.kl(n), "proxy_score": ranked.expected(scores[scorer], n)}
-        values |= {
-            truth: ranked.expected(scores[truth], n) for truth in ("gold", "oracle") if truth in scores
-        }
-        sums = {name: ClusterSums.of(value.T, weight, cluster) for name, value in values.items()}
-        curves.append(PoolCurves(proxy, int(proxy_seed), n, size, sums))
+    for proxy, proxy_seed, scorer in pool.proxies:
+        size = pool.scores[scorer].shape[1]
+        n = best_of_n.grid(size)
+        ranked = best_of_n.Pool.rank(pool.scores[scorer])
+        values = {"kl": ranked.kl(n), "proxy_score": ranked.expected(pool.scores[scorer], n)}
+        truths = [name for name in ("gold", "oracle") if name in pool.scores]
+        values |= {truth: ranked.expected(pool.scores[truth], n) for truth in truths}
+        curves.append(PoolCurves(proxy, proxy_seed, pool.sums(values), n, size))
     return curves
 
 
@@ -80,17 +108,20 @@ def _standardise(values: Floats) -> Floats:
     return (values - values.mean()) / (sd if sd > 0 else np.nan)
 
 
+R = TypeVar("R", bound=Replicate)
+
+
 @dataclass(frozen=True)
-class PoolGroup:
+class PoolGroup(Generic[R]):
     """The replicates of one proxy together."""
 
-    replicates: Sequence[PoolCurves]
+    replicates: Sequence[R]
     resampled: Mapping[str, Floats]
-    """Curves of `CURVES` that exist, resampled: (replicates, len(n))."""
+    """The replicates' curves, resampled: (draws, places)."""
 
     @classmethod
-    def of(cls, replicates: Sequence[PoolCurves], counts: Floats, rng: np.random.Generator) -> PoolGroup:
-        """`counts` (replicates, clusters) are the cluster draws, shared by all groups."""
+    def of(cls, replicates: Sequence[R], counts: Floats, rng: np.random.Generator) -> PoolGroup[R]:
+        """`counts` (draws, clusters) are the cluster draws, shared by all groups."""
         drawn = draw_runs(rng, [each.proxy_seed for each in replicates], len(counts))
         share = drawn / drawn.sum(axis=1, keepdims=True)
         resampled = {}
@@ -106,22 +137,24 @@ class PoolGroup:
     def mean(self, name: str) -> Floats:
         return np.mean([each.sums[name].mean() for each in self.replicates], axis=0)
 
-    def table(self, pairs: int | None) -> pd.DataFrame:
-        """`POOL_COLUMNS`, one row per n; `seeds` counts the replicates, `reliable` is n <= N/4.
-
-        A curve that was not scored is NaN.
-        """
-        first = self.replicates[0]
-        frame = pd.DataFrame({"n": first.n, "reliable": first.n * best_of_n.RELIABLE_RATIO <= first.samples})
-        frame.insert(0, "proxy", self.proxy)
-        frame.insert(1, "proxy_pairs", pairs)
-        frame.insert(2, "seeds", len(self.replicates))
-        frame["kl_bound"] = best_of_n.kl_bound(first.n)
-        for name in CURVES:
-            missing = np.full(len(first.n), np.nan)
+    def columns(self, names: Sequence[str], places: int) -> dict[str, Floats]:
+        """The mean of each curve with _lo and _hi; NaN for a curve that was not scored."""
+        columns = {}
+        for name in names:
+            missing = np.full(places, np.nan)
             present = name in self.resampled
-            frame[name] = self.mean(name) if present else missing
+            columns[name] = self.mean(name) if present else missing
             lo, hi = percentile_interval(self.resampled[name]) if present else (missing, missing)
-            frame[f"{name}_lo"], frame[f"{name}_hi"] = lo, hi
-        frame["sqrt_kl"] = np.sqrt(frame["kl"].clip(lower=0))
-        return frame[list(POOL_COLUMNS)]
+            columns[f"{name}_lo"], columns[f"{name}_hi"] = lo, hi
+        return columns
+
+
+def best_of_n_table(curves: PoolGroup[PoolCurves], pairs: int | None) -> pd.DataFrame:
+    """`POOL_COLUMNS`, one row per n; `seeds` counts the replicates, `reliable` is n <= N/4."""
+    first = curves.replicates[0]
+    frame = pd.DataFrame({"n": first.n, "reliable": first.n * best_of_n.RELIABLE_RATIO <= first.samples})
+    frame = frame.assign(proxy=curves.proxy, proxy_pairs=pairs, seeds=len(curves.replicates))
+    frame["kl_bound"] = best_of_n.kl_bound(first.n)
+    frame = frame.assign(**curves.columns(CURVES, len(first.n)))
+    frame["sqrt_kl"] = np.sqrt(frame["kl"].clip(lower=0))
+    return frame[list(POOL_COLUMNS)]

@@ -17,8 +17,18 @@ from numpy.typing import NDArray
 from analysis.bootstrap import draw_clusters
 from analysis.checks import checks
 from analysis.fits import BAND_COLUMNS, FIT_COLUMNS, band, fit_row, pool_fits, rl_fits
+from analysis.frontier import FRONTIER_COLUMNS, frontier_curves, frontier_table, residuals
 from analysis.points import POINT_COLUMNS, RunCurves, SampleKeys, read_answers
-from analysis.pool import CURVES, POOL_COLUMNS, PoolCurves, PoolGroup, read_pool
+from analysis.pool import (
+    CURVES,
+    POOL_COLUMNS,
+    PoolCurves,
+    PoolGroup,
+    R,
+    best_of_n_curves,
+    best_of_n_table,
+    read_pool,
+)
 from analysis.probes import PROBES, Evidence
 from analysis.records import Experiment
 
@@ -48,6 +58,10 @@ class Tables:
     """One row per proxy and n, replicates averaged: `pool.POOL_COLUMNS`."""
     best_of_n_seeds: pd.DataFrame
     """One row per proxy, proxy_seed and n: `SEED_COLUMNS`."""
+    frontier: pd.DataFrame
+    """One row per proxy and β: `frontier.FRONTIER_COLUMNS`."""
+    residuals: pd.DataFrame
+    """One row per point that a frontier reaches: `frontier.RESIDUAL_COLUMNS`."""
     fits: pd.DataFrame
     """One row per curve (`<method>/<proxy>/<gold|oracle>`): `FIT_COLUMNS`. peak_kl_hi is infinite where the
     peak is not bounded; peak_inside_data is None where there is no peak; refused says why there is no fit."""
@@ -70,23 +84,29 @@ class Tables:
 
 def tables(experiment: Experiment, *, seed: int = 0) -> Tables:
     """All tables of `experiment`; `seed` drives the resampling alone. Raises `RecordError` on bad records."""
-    cluster_rng, pool_rng, run_rng, check_rng = np.random.default_rng(seed).spawn(4)
+    cluster_rng, pool_rng, run_rng, check_rng, frontier_rng = np.random.default_rng(seed).spawn(5)
     counts = draw_clusters(cluster_rng, experiment.items["cluster"].nunique())
     curves = [RunCurves.read(experiment, run) for run in experiment.runs]
     evidence = _evidence(experiment)
     probes = _refusals(evidence, curves)
-    pool = read_pool(experiment)
+    scored = read_pool(experiment)
+    pool = best_of_n_curves(scored) if scored else []
     groups = _pool_groups(pool, pool_rng)
+    tilted = _pool_groups(frontier_curves(scored) if scored else [], frontier_rng)
     fitted = pool_fits(groups) | rl_fits(curves, counts, run_rng)
     points = _points(curves, counts, evidence, probes)
     pairs = {run.proxy: run.proxy_pairs for run in experiment.runs}
     pairs |= {name: proxy["pairs"] for name, proxy in experiment.proxies.items() if "pairs" in proxy}
     budgets = _budgets(points)
+    frontier = _stack([frontier_table(g, pairs.get(g.proxy)) for g in tilted], FRONTIER_COLUMNS)
+    frontier = frontier.astype({"reliable": bool})
     return Tables(
         runs=_runs(curves),
         points=points,
-        best_of_n=_stack([group.table(pairs.get(group.proxy)) for group in groups], POOL_COLUMNS),
+        best_of_n=_stack([best_of_n_table(g, pairs.get(g.proxy)) for g in groups], POOL_COLUMNS),
         best_of_n_seeds=_stack([_seed_table(each) for each in pool], SEED_COLUMNS),
+        frontier=frontier,
+        residuals=residuals(points, frontier),
         fits=_stack([fit_row(curve, entry) for curve, entry in fitted.items()], FIT_COLUMNS),
         fit_bands=_stack([band(curve, entry) for curve, entry in fitted.items()], BAND_COLUMNS),
         reward_models=_cards(experiment),
@@ -167,7 +187,7 @@ def _rates(
     return row
 
 
-def _pool_groups(pool: Sequence[PoolCurves], rng: np.random.Generator) -> list[PoolGroup]:
+def _pool_groups(pool: Sequence[R], rng: np.random.Generator) -> list[PoolGroup[R]]:
     if not pool:
         return []
     counts = draw_clusters(rng, len(pool[0].sums["kl"].weight))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from reward_models import trl_arguments
 from reward_models.component import Component
@@ -116,3 +116,8 @@ class Sft(Component):
     def _known_to_trl(cls, value: dict[str, Any]) -> dict[str, Any]:
         trl_arguments.check(value, "SFTConfig")
         return value
+
+    @model_validator(mode="after")
+    def _batch_splits(self) -> Sft:
+        trl_arguments.micro_batch(self.batch_size, self.trainer)
+        return self

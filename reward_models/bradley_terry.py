@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from reward_models import trl_arguments
 from reward_models.component import Component
@@ -38,6 +38,11 @@ class Fit(Component):
     def _known_to_trl(cls, value: dict[str, Any]) -> dict[str, Any]:
         trl_arguments.check(value, "RewardConfig")
         return value
+
+    @model_validator(mode="after")
+    def _batch_splits(self) -> Fit:
+        trl_arguments.micro_batch(self.batch_size, self.trainer)
+        return self
 
 
 def train(
@@ -79,7 +84,7 @@ def train(
         **trl_arguments.common(seed),
         "output_dir": str(out / "trainer"),
         "num_train_epochs": fit.epochs,
-        "per_device_train_batch_size": fit.batch_size,
+        "per_device_train_batch_size": trl_arguments.micro_batch(fit.batch_size, fit.trainer),
         "learning_rate": fit.learning_rate,
         "lr_scheduler_type": "linear",
         # From small from-scratch backbones, right and wrong facts are told apart much sooner than with 0.999.

@@ -76,6 +76,20 @@ def check(trainer: dict[str, Any], config_class: str) -> None:
         raise ValueError("; ".join(problems))
 
 
+def micro_batch(batch_size: int, trainer: dict[str, Any]) -> int:
+    """Examples per backward pass, so that one optimiser step sees `batch_size` of them.
+
+    Raises:
+        ValueError: `batch_size` does not split evenly into the accumulated parts.
+    """
+    parts = trainer.get("gradient_accumulation_steps", 1)
+    if batch_size % parts:
+        raise ValueError(
+            f"batch_size = {batch_size} is not divisible by trainer.gradient_accumulation_steps = {parts}"
+        )
+    return int(batch_size // parts)
+
+
 def common(seed: int) -> dict[str, Any]:
     """Settings shared by every TRL trainer, closing the traps of its defaults.
 

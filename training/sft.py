@@ -49,7 +49,7 @@ def train(
         **trl_arguments.common(data_seed),
         "output_dir": str(out / "trainer"),
         "max_steps": sft.steps,
-        "per_device_train_batch_size": sft.batch_size,
+        "per_device_train_batch_size": trl_arguments.micro_batch(sft.batch_size, sft.trainer),
         "learning_rate": sft.learning_rate,
         "warmup_steps": max(1, sft.steps // 20),
         "lr_scheduler_type": "linear",

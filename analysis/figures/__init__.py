@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis.figures import budgets, goodhart, reward_models, steps, sycophancy, sycophancy_steps
+from analysis.figures import budgets, frontier, goodhart, reward_models, steps, sycophancy, sycophancy_steps
 from analysis.figures.material import Material, Plot
 from analysis.figures.style import paper_style, save
 
 FIGURES: dict[str, Plot] = {
     "goodhart": goodhart.PLOT,
+    "frontier": frontier.PLOT,
     "steps": steps.PLOT,
     "sycophancy": sycophancy.PLOT,
     "sycophancy_steps": sycophancy_steps.PLOT,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -165,14 +166,19 @@ def completions(marked: int | None, end: bool, count: int, seed: int) -> list[li
 
 
 def train(
-    out: Path, backbone: Path, chosen: list[list[int]], rejected: list[list[int]], seed: int = 0
+    out: Path,
+    backbone: Path,
+    chosen: list[list[int]],
+    rejected: list[list[int]],
+    seed: int = 0,
+    **trainer: Any,
 ) -> RewardModel:
     reports: list[tuple[int, int]] = []
 
     def report(step: int, total: int, metrics: Mapping[str, float]) -> None:
         reports.append((step, total))
 
-    fit = Fit(epochs=4, batch_size=32, learning_rate=5e-3)
+    fit = Fit(epochs=4, batch_size=32, learning_rate=5e-3, trainer=trainer)
     bradley_terry.train(
         out, backbone=backbone, chosen=chosen, rejected=rejected, fit=fit, seed=seed, report=report
     )
@@ -207,6 +213,13 @@ def test_training_is_decided_by_its_seed_alone(tmp_path: Path, backbone: Path) -
     )
     assert (first.score(chosen) == again.score(chosen)).all()
     assert (first.score(chosen) != other.score(chosen)).any()
+
+
+def test_accumulation_splits_the_batch_and_leaves_the_result(tmp_path: Path, backbone: Path) -> None:
+    chosen, rejected = completions(GOOD, True, 64, 1), completions(BAD, True, 64, 2)
+    whole = train(tmp_path / "whole", backbone, chosen, rejected)
+    parts = train(tmp_path / "parts", backbone, chosen, rejected, gradient_accumulation_steps=4)
+    np.testing.assert_allclose(parts.score(chosen), whole.score(chosen), rtol=1e-3, atol=1e-3)
 
 
 def test_rewards_are_centred(tmp_path: Path, backbone: Path) -> None:

@@ -80,3 +80,10 @@ def test_every_section_checks_its_trainer_arguments(component: type) -> None:
     component(trainer={"weight_decay": 0.1, "adam_beta2": 0.99})
     with pytest.raises(ValidationError, match="top-level `seed`"):
         component(trainer={"seed": 3})
+
+
+@pytest.mark.parametrize("component", [Sft, Fit])
+def test_a_batch_that_accumulation_cannot_split_is_refused(component: type) -> None:
+    component(batch_size=32, trainer={"gradient_accumulation_steps": 4})
+    with pytest.raises(ValidationError, match="batch_size = 30 is not divisible .* = 4"):
+        component(batch_size=30, trainer={"gradient_accumulation_steps": 4})

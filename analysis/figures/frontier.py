@@ -1,0 +1,101 @@
+"""What training adds to, or loses from, pure reweighting: path runs on top of the optimiser-free frontier."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.figures.lines import draw_quantities, zero_line
+from analysis.figures.material import Material, Plot
+from analysis.figures.paths import CASE, COLUMNS, cases, long_rows, path_points, with_seed_means
+from analysis.figures.scores import complete_runs, path_rows, seeds_and_prompts
+from analysis.figures.style import LOOKS, SD, Look, canvas, curve, shared_legend, sqrt_kl_axis
+
+TRUTHS = ("gold", "oracle")
+FRONTIER = "frontier"
+RESIDUAL = {f"{name}_residual": name for name in TRUTHS}
+
+
+def numbers(material: Material) -> pd.DataFrame:
+    """Long rows (`paths.COLUMNS`): scores of path runs, their residuals, and the frontier (as ``run_id``)."""
+    return pd.concat(
+        [path_rows(material, TRUTHS), _residual_rows(material), _frontier_rows(material)], ignore_index=True
+    )
+
+
+def _residual_rows(material: Material) -> pd.DataFrame:
+    tables = material.tables
+    paths = path_points(tables.points)["run_id"].unique()
+    points = tables.residuals[tables.residuals["run_id"].isin(paths)]
+    present = [name for name in RESIDUAL if points[name].notna().any()]
+    if not present:
+        return pd.DataFrame(columns=COLUMNS)
+    return with_seed_means(long_rows(points, present), complete_runs(material))
+
+
+def _frontier_rows(material: Material) -> pd.DataFrame:
+    """The part of the frontier that the pool can show."""
+    table = material.tables.frontier.query("reliable")
+    points = table.assign(method=FRONTIER, run_id=FRONTIER, step=float("nan"))
+    return long_rows(points, [name for name in TRUTHS if points[name].notna().any()])
+
+
+def draw(material: Material) -> tuple[Figure, pd.DataFrame]:
+    """One row per method and proxy: scores on the left, score minus frontier on the right."""
+    data = numbers(material)
+    frontier = data[data["run_id"] == FRONTIER]
+    found = cases(data[data["run_id"] != FRONTIER])
+    fig, axes = canvas(len(found), 2, sharex="col")
+    for row, ((left, right), case) in enumerate(zip(axes, found, strict=True)):
+        reach = frontier.loc[frontier["proxy"] == case.proxy, "distance"].max()
+        for ax, limit in ((left, case.rows["distance"].max()), (right, reach)):
+            zero_line(ax)
+            sqrt_kl_axis(ax, float(limit), top=row == 0, bottom=row == len(found) - 1)
+        draw_quantities(left, case.rows, "distance", TRUTHS)
+        _frontier(left, frontier[frontier["proxy"] == case.proxy])
+        renamed = case.rows.assign(quantity=case.rows["quantity"].map(RESIDUAL))
+        draw_quantities(right, renamed[renamed["quantity"].notna()], "distance", TRUTHS)
+        left.set_ylabel(f"{case.label}\nscore ({SD})")
+        right.set_ylabel("trained minus frontier")
+    shared_legend(fig, axes[:, :1])
+    return fig, data
+
+
+def _frontier(ax: Axes, rows: pd.DataFrame) -> None:
+    for name in TRUTHS:
+        mine = rows[rows["quantity"] == name]
+        if mine.empty:
+            continue
+        look = Look(f"{name} of the frontier", LOOKS[name].color, (0, (1, 1)), "")
+        curve(ax, mine["distance"], mine["value"], look, (mine["lo"], mine["hi"]))
+
+
+def caption(material: Material) -> str:
+    reach = material.tables.frontier.query("reliable").groupby("proxy", sort=False)["kl"].max()
+    ends = "; ".join(f"{kl:.1f} nats ({proxy} proxy)" for proxy, kl in reach.items())
+    return (
+        "Dotted: what the best possible policy at each KL would score, the reference policy reweighted by "
+        "exp(proxy/β), estimated from the best-of-n pool without any training. It ends where the pool has "
+        f"too few effective samples: {ends}. Right: what the trained policy scores besides, at the same KL; "
+        "away from zero it is the optimiser's own doing, for better or worse. The scales of the panels "
+        f"differ. {seeds_and_prompts(material, pool=True)}"
+    )
+
+
+def lacks(material: Material) -> str | None:
+    if material.tables.frontier.empty or not material.tables.frontier["reliable"].any():
+        return "no best-of-n pool was scored, or it is too small to be reweighted"
+    if path_points(material.tables.points).groupby(CASE).size().empty or _residual_rows(material).empty:
+        return "no run under path control left scored points"
+    return None
+
+
+PLOT = Plot(
+    title="What training adds to pure reweighting",
+    description="Trained policies over the optimiser-free frontier, and what is left between the two.",
+    requirement="needs a path run and a best-of-n pool",
+    lacks=lacks,
+    draw=draw,
+    caption=caption,
+)
