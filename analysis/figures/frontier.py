@@ -47,9 +47,9 @@ def draw(material: Material) -> tuple[Figure, pd.DataFrame]:
     frontier = data[data["run_id"] == FRONTIER]
     found = cases(data[data["run_id"] != FRONTIER])
     fig, axes = canvas(len(found), 2, sharex="col")
+    limits = data["distance"].max(), frontier["distance"].max()
     for row, ((left, right), case) in enumerate(zip(axes, found, strict=True)):
-        reach = frontier.loc[frontier["proxy"] == case.proxy, "distance"].max()
-        for ax, limit in ((left, case.rows["distance"].max()), (right, reach)):
+        for ax, limit in zip((left, right), limits, strict=True):
             zero_line(ax)
             sqrt_kl_axis(ax, float(limit), top=row == 0, bottom=row == len(found) - 1)
         draw_quantities(left, case.rows, "distance", TRUTHS)
