@@ -20,7 +20,7 @@ SMALL_GRID = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 
 
 def material(root: Path, **settings: object) -> Material:
-    planted = {"clusters": 30, "kl_grid": SMALL_GRID, "pool": (20, 16)} | settings
+    planted = {"clusters": 30, "kl_grid": SMALL_GRID, "pool": (20, 64)} | settings
     experiment = Experiment.read(write_experiment(root, **planted))  # type: ignore[arg-type]
     return Material(experiment, tables(experiment))
 
@@ -167,3 +167,9 @@ def test_the_same_tables_give_the_same_bytes(text: Material, tmp_path: Path) -> 
     for path in first:
         assert path.read_bytes() == (tmp_path / "second" / path.name).read_bytes(), path.name
     assert text.experiment.provenance["git_commit"] in (tmp_path / "first" / "goodhart.svg").read_text()
+
+
+def test_a_pool_too_small_to_reweight_gives_no_frontier(tmp_path: Path) -> None:
+    missing = FIGURES["frontier"].lacks(material(tmp_path, pool=(20, 8)))
+    assert missing == "no best-of-n pool was scored, or it is too small to be reweighted"
+    assert FIGURES["frontier"].lacks(material(tmp_path / "none", pool=None)) == missing
