@@ -33,8 +33,9 @@ FRONTIER_COLUMNS = (
     *(f"{name}{end}" for name in CURVES for end in ("", "_lo", "_hi")),
 )
 RESIDUAL_SCORES = ("proxy_score", "gold", "oracle")
+PLACE_COLUMNS = ("run_id", "method", "proxy", "proxy_pairs", "step", "kl", "sqrt_kl")
 RESIDUAL_COLUMNS = (
-    *("run_id", "method", "proxy", "proxy_pairs", "step", "kl", "sqrt_kl"),
+    *PLACE_COLUMNS,
     *(f"{name}_residual{end}" for name in RESIDUAL_SCORES for end in ("", "_lo", "_hi")),
 )
 
@@ -85,13 +86,8 @@ class Tilted:
         return np.asarray(size * whole - (size - 1) * without.mean(axis=1))
 
 
-@dataclass(frozen=True)
-class FrontierCurves(Replicate):
-    """The curves of `CURVES` and `ess` over `BETAS`."""
-
-
-def frontier_curves(pool: ScoredPool) -> list[FrontierCurves]:
-    """The frontier of every proxy replicate."""
+def frontier_curves(pool: ScoredPool) -> list[Replicate]:
+    """The frontier of every proxy replicate: the curves of `CURVES` and `ess` over `BETAS`."""
     curves = []
     for proxy, proxy_seed, scorer in pool.proxies:
         tilts = [Tilted.of(pool.scores[scorer], beta) for beta in BETAS]
@@ -102,11 +98,11 @@ def frontier_curves(pool: ScoredPool) -> list[FrontierCurves]:
         }
         values["kl"] = np.stack([t.kl() for t in tilts], axis=1)
         values["ess"] = np.stack([t.effective for t in tilts], axis=1)
-        curves.append(FrontierCurves(proxy, proxy_seed, pool.sums(values)))
+        curves.append(Replicate(proxy, proxy_seed, pool.sums(values)))
     return curves
 
 
-def frontier_table(curves: PoolGroup[FrontierCurves], pairs: int | None) -> pd.DataFrame:
+def frontier_table(curves: PoolGroup[Replicate], pairs: int | None) -> pd.DataFrame:
     """`FRONTIER_COLUMNS`, one row per β from weak to strong optimisation; replicates are averaged."""
     frame = pd.DataFrame({"beta": BETAS, "ess": curves.mean("ess")})
     frame = frame.assign(proxy=curves.proxy, proxy_pairs=pairs, seeds=len(curves.replicates))
@@ -127,7 +123,7 @@ def residuals(points: pd.DataFrame, frontier: pd.DataFrame) -> pd.DataFrame:
     for proxy, curve in frontier[frontier["reliable"]].groupby("proxy", sort=False):
         places = np.concatenate([[0.0], curve["sqrt_kl"]])
         mine = points[(points["proxy"] == proxy) & (points["sqrt_kl"] <= places.max())]
-        row = mine[list(RESIDUAL_COLUMNS[:7])].copy()
+        row = mine[list(PLACE_COLUMNS)].copy()
         for name in RESIDUAL_SCORES:
             ends = ("", "_lo", "_hi")
             at = {

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from analysis.figures.lines import draw_quantities, zero_line
 from analysis.figures.material import Material, Plot
-from analysis.figures.paths import CASE, COLUMNS, cases, long_rows, path_points, with_seed_means
+from analysis.figures.paths import COLUMNS, cases, long_rows, path_points, with_seed_means
 from analysis.figures.scores import complete_runs, path_rows, seeds_and_prompts
 from analysis.figures.style import LOOKS, SD, Look, canvas, curve, shared_legend, sqrt_kl_axis
 
@@ -75,8 +75,8 @@ def caption(material: Material) -> str:
     reach = material.tables.frontier.query("reliable").groupby("proxy", sort=False)["kl"].max()
     ends = "; ".join(f"{kl:.1f} nats ({proxy} proxy)" for proxy, kl in reach.items())
     return (
-        "Dotted: what the best possible policy at each KL would score, the reference policy reweighted by "
-        "exp(proxy/β), estimated from the best-of-n pool without any training. It ends where the pool has "
+        "Dotted: what the best policy for the proxy at each KL would score, the reference policy reweighted "
+        "by exp(proxy/β), estimated from the best-of-n pool without any training. It ends where the pool has "
         f"too few effective samples: {ends}. Right: what the trained policy scores besides, at the same KL; "
         "away from zero it is the optimiser's own doing, for better or worse. The scales of the panels "
         f"differ. {seeds_and_prompts(material, pool=True)}"
@@ -86,7 +86,7 @@ def caption(material: Material) -> str:
 def lacks(material: Material) -> str | None:
     if material.tables.frontier.empty or not material.tables.frontier["reliable"].any():
         return "no best-of-n pool was scored, or it is too small to be reweighted"
-    if path_points(material.tables.points).groupby(CASE).size().empty or _residual_rows(material).empty:
+    if _residual_rows(material).empty:
         return "no run under path control left scored points"
     return None
 

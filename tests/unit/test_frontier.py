@@ -69,7 +69,7 @@ def test_the_jackknife_takes_bias_away() -> None:
     assert abs(tilted.kl().mean() - exact) < 0.3 * abs(plain - exact)
 
 
-def test_neither_tilt_nor_score_of_a_constant_proxy() -> None:
+def test_a_constant_proxy_tilts_nothing() -> None:
     score = np.random.default_rng(4).standard_normal((3, 32))
     tilted = Tilted.of(np.ones((3, 32)), 0.1)
     np.testing.assert_allclose(tilted.kl(), 0, atol=1e-9)
@@ -84,7 +84,7 @@ def test_extreme_tilts_stay_finite() -> None:
     np.testing.assert_allclose(tilted.effective, 1)
 
 
-def test_residuals_are_zero_on_the_frontier_and_stop_where_it_does() -> None:
+def test_residuals_are_what_is_above_the_frontier_and_stop_where_it_does() -> None:
     frontier = pd.DataFrame({"proxy": "ample", "reliable": [True, True, False], "sqrt_kl": [0.5, 1.0, 2.0]})
     for name in RESIDUAL_SCORES:
         frontier = frontier.assign(**{name: frontier["sqrt_kl"], f"{name}_lo": 0.0, f"{name}_hi": 0.6})
