@@ -12,6 +12,7 @@ from training.worlds.quiz.demonstrator import Demonstrator
 from training.worlds.quiz.facts import Facts
 from training.worlds.quiz.grammar import Reply, write
 from training.worlds.quiz.prompts import Author, Stances
+from training.worlds.quiz.world import QuizWorld
 
 FACTS = Facts(entities=60, relations=3, values=12)
 STANCES = Stances(third_party_rate=0.25, user_reliability=0.5, third_party_reliability=0.5)
@@ -99,3 +100,31 @@ def test_replies_fit(longest: int) -> None:
     words = [len(write(reply, rng).split()) for reply in replies]
     assert max(words) <= longest
     assert np.mean(words) > longest - 4, "room is used"
+
+
+def test_slips_swap_single_words_at_the_rate_configured() -> None:
+    meant = ["it is arlen .", "i do not know ."] * 5_000
+    words = ["see", "the", "atlas"]
+    rng = np.random.default_rng(0)
+    assert Demonstrator().spoken(meant, words, rng) == meant, "no slip unless asked for"
+    said = Demonstrator(slip=0.05).spoken(meant, words, rng)
+    pairs = [
+        (m, s) for a, b in zip(meant, said, strict=True) for m, s in zip(a.split(), b.split(), strict=True)
+    ]
+    slips = [s for m, s in pairs if m != s]
+    assert len(slips) / len(pairs) == pytest.approx(0.05, abs=0.005)
+    assert set(slips) == set(words)
+
+
+def test_a_world_with_slips_differs_in_them_alone() -> None:
+    plain, slipping = (
+        QuizWorld(demonstrator=Demonstrator(slip=slip)).build(seed=0, eval_items=4, pool_prompts=4)
+        for slip in (0.0, 0.02)
+    )
+    one, other = plain.demonstrations, slipping.demonstrations
+    assert one["prompt"].equals(other["prompt"])
+    spoken = zip(one["completion"].str.split(), other["completion"].str.split(), strict=True)
+    assert all(len(a) == len(b) for a, b in spoken)
+    slipped = (one["completion"] != other["completion"]).mean()
+    words = one["completion"].str.count(" ").mean() + 1
+    assert slipped == pytest.approx(1 - 0.98**words, abs=0.03)

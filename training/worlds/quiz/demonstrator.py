@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from pydantic import Field, model_validator
 
@@ -45,6 +47,8 @@ class Demonstrator(Component):
     """P(a clause of evidence), and after each P(a further one), up to three."""
     praise: float = Field(0.2, ge=0, lt=1)
     """P(a clause of praise), and after it P(a second)."""
+    slip: float = Field(0.0, ge=0, lt=1)
+    """P(each word is another word of the language): without slips nobody learns that babble is bad."""
 
     @model_validator(mode="after")
     def _shares_fit(self) -> Demonstrator:
@@ -74,6 +78,16 @@ class Demonstrator(Component):
         values = facts.value_names(asked.fact, stated)
         rows = zip(values, *(column.tolist() for column in columns), strict=True)
         return [Reply(*row).shortened(longest) for row in rows]
+
+    def spoken(self, replies: Sequence[str], words: Sequence[str], rng: np.random.Generator) -> list[str]:
+        """The written replies with this demonstrator's slips, each drawn from `words`."""
+        said = []
+        for reply in replies:
+            meant = reply.split()
+            slipped = rng.random(len(meant)) < self.slip
+            drawn = rng.integers(len(words), size=len(meant))
+            said.append(" ".join(words[d] if s else m for m, s, d in zip(meant, slipped, drawn, strict=True)))
+        return said
 
     def _stated(self, asked: Asked, facts: DrawnFacts, rng: np.random.Generator) -> np.ndarray:
         """Index of the value that each reply states, −1 for "i do not know"; shape (P,)."""

@@ -142,11 +142,12 @@ class QuizWorld(World):
         appearances = facts.appearances(self.counts.demonstrations, rng)
         asked = author.about(rng.permutation(np.repeat(np.arange(len(appearances)), appearances)), "sft", rng)
         replies = self.demonstrator.replies(asked, facts, self.max_completion_tokens - 1, rng)
+        written = [write(reply, rng) for reply in replies]
         return pd.DataFrame(
             {
                 "item_id": [f"sft-{i:06d}" for i in range(len(replies))],
                 "prompt": author.texts(asked),
-                "completion": [write(reply, rng) for reply in replies],
+                "completion": self.demonstrator.spoken(written, self._reader().words(), _rng(seed, "slips")),
             }
         )
 
