@@ -76,22 +76,63 @@ class Pool:
 
     def kl(self, n: NDArray[np.intp]) -> Floats:
         """KL(best-of-n‖π_ref) in nats, per prompt: (prompts, len(n))."""
-        count = np.bincount(self._flat, minlength=self.block.size).reshape(self.block.shape)
-        upper = count.cumsum(axis=1) / self.size
-        lower = upper - count / self.size
+        count, lower, upper = self._spans()
         columns = [_block_divergence(lower, upper, count, int(each)).sum(axis=1) for each in n]
         return np.stack(columns, axis=1)
+
+    def kl_reverse(self, n: int) -> Floats:
+        """KL(π_ref‖best-of-n) in nats, per prompt: (prompts,)."""
+        count, lower, upper = self._spans()
+        q, p = _masses(lower, upper, count, n)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            atom = np.where(count > 1, -p * np.log(q / p), 0.0)
+        # ∫ −log f over the block, with f as in `_block_divergence`.
+        inside = _xlogx(upper) - upper - _xlogx(np.maximum(lower, 0.0)) + np.maximum(lower, 0.0)
+        continuum = np.where(count == 1, -p * np.log(n) - (n - 1) * inside, 0.0)
+        return np.asarray((atom + continuum).sum(axis=1))
+
+    def draw(self, n: int, rng: np.random.Generator) -> tuple[NDArray[np.intp], Floats]:
+        """The favourite among n of every prompt, drawn by the law that `kl` is of.
+
+        Returns:
+            (prompts,) place in the input of what was drawn, and log(best-of-n / π_ref) of its block in nats.
+        """
+        count, lower, upper = self._spans()
+        q, p = _masses(lower, upper, count, n)
+        # The rank of the best of n is that of the n-th root of a uniform draw.
+        rank = np.minimum((rng.random(len(count)) ** (1 / n) * self.size).astype(np.intp), self.size - 1)
+        rows = np.arange(len(count))
+        block = self.block[rows, rank]
+        first = np.rint(lower[rows, block] * self.size).astype(np.intp)
+        among = first + (rng.random(len(count)) * count[rows, block]).astype(np.intp)
+        return self.order[rows, among], np.log(q[rows, block] / p[rows, block])
+
+    def favourite(self, rng: np.random.Generator) -> NDArray[np.intp]:
+        """Place in the input of the proxy's favourite of the whole pool, ties broken at random: (prompts,)."""
+        tied = self.block == self.block[:, -1:]
+        lots = np.where(tied, rng.random(tied.shape), -1.0).argmax(axis=1)
+        return np.asarray(self.order[np.arange(len(lots)), lots])
+
+    def _spans(self) -> tuple[NDArray[np.intp], Floats, Floats]:
+        """By block number, (prompts, N) each: samples in it, and the share of the pool below and up to it."""
+        count = np.bincount(self._flat, minlength=self.block.size).reshape(self.block.shape)
+        upper = count.cumsum(axis=1) / self.size
+        return count, upper - count / self.size, upper
+
+
+def _masses(lower: Floats, upper: Floats, count: NDArray[np.intp], n: int) -> tuple[Floats, Floats]:
+    """Mass of each block under best-of-n and under π_ref; the latter is 1 where there is no block."""
+    q = upper**n - np.maximum(lower, 0.0) ** n
+    return q, np.where(count > 0, upper - lower, 1.0)
 
 
 def _block_divergence(lower: Floats, upper: Floats, count: NDArray[np.intp], n: int) -> Floats:
     """Contribution to the KL of blocks that span (lower, upper] of π_ref's mass and hold `count` samples."""
-    above, below = upper**n, np.maximum(lower, 0.0) ** n
-    q = above - below
-    p = np.where(count > 0, upper - lower, 1.0)
+    q, p = _masses(lower, upper, count, n)
     with np.errstate(divide="ignore", invalid="ignore"):
         atom = np.where(q > 0, q * np.log(q / p), 0.0)
     # ∫ f log f over the block, with f(u) = n u^(n-1) the density ratio of best-of-n to π_ref at quantile u.
-    continuum = q * np.log(n) + (n - 1) / n * (_xlogx(above) - _xlogx(below) - q)
+    continuum = q * np.log(n) + (n - 1) / n * (_xlogx(upper**n) - _xlogx(np.maximum(lower, 0.0) ** n) - q)
     return np.where(count > 1, atom, np.where(count == 1, continuum, 0.0))
 
 

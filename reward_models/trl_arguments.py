@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import pkgutil
+from collections.abc import Iterable
 from typing import Any
 
 # Keys that the testbed sets itself, with the key to use instead (or the reason why there is none).
@@ -29,7 +31,12 @@ OWNED = {
     "logging_steps": "nothing: every step is recorded",
     "logging_nan_inf_filter": "nothing: a value that is not finite stops the run",
     "shuffle_dataset": "nothing: prompts are drawn from a named stream",
-    "num_iterations": "nothing: one optimiser step per rollout keeps the objective exact",
+    "num_iterations": "policy.iterations (ppo); elsewhere one optimiser step per rollout keeps the objective exact",
+    "train_sampling_strategy": "nothing: examples are laid out by a named stream",
+    "max_new_tokens": "the world's completion limit",
+    "missing_eos_penalty": "the annotator, or an oracle that minds",
+    "reward_model_path": "the experiment's proxies",
+    "precompute_ref_log_probs": "nothing: π_ref is asked as training goes",
     "steps_per_generation": "gradient_accumulation_steps",
     "sync_ref_model": "nothing: π_ref, the origin of KL, stays where it is",
     "generation_kwargs": "nothing: completions are drawn at temperature 1 over the full vocabulary",
@@ -43,21 +50,20 @@ OWNED = {
 SAMPLING = {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "min_p": None, "repetition_penalty": 1.0}
 
 
-def check(trainer: dict[str, Any], config_class: str) -> None:
+def check(trainer: dict[str, Any], config_class: str, fields: Iterable[str] = ()) -> None:
     """Refuse pass-through keys that TRL does not know or that the testbed owns.
 
     Args:
         trainer: the `trainer:` section of a config.
-        config_class: TRL's dataclass, for example "RLOOConfig".
+        config_class: TRL's dataclass by its name inside `trl`, for example "RLOOConfig".
+        fields: TRL's names of what the section has fields of its own for.
 
     Raises:
         ValueError: naming every wrong key and what to use instead.
     """
     if not trainer:
         return
-    import trl
-
-    names = {field.name for field in dataclasses.fields(getattr(trl, config_class))}
+    names = {field.name for field in dataclasses.fields(pkgutil.resolve_name(f"trl.{config_class}"))}
     problems = []
     for key, value in trainer.items():
         if key in SAMPLING and key in names:
@@ -66,6 +72,8 @@ def check(trainer: dict[str, Any], config_class: str) -> None:
                     f"`{key}: {value}` is refused: KL is measured at temperature 1 over the full vocabulary "
                     f"(only {SAMPLING[key]} is possible)"
                 )
+        elif key in fields:
+            problems.append(f"`{key}` has a field of its own in the same section")
         elif key in OWNED:
             problems.append(f"`{key}` is set by the testbed; use {OWNED[key]}")
         elif key not in names:

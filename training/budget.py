@@ -71,17 +71,23 @@ class Schedule:
     """Decides after which steps a point is measured, and when a run ends.
 
     A path is steered by the rollouts' own KL, not by what points measure: measuring must not change training.
+    Where training draws no rollouts, a path's points are as many as its grid has values, spread over the steps.
     """
 
     def __init__(self, control: AnyControl, steps: int) -> None:
         self.control, self.steps = control, steps
         self.crossed = 0
 
-    def after(self, step: int, kl: float) -> tuple[bool, bool]:
-        """Whether a point is due after `step`, whose rollout had this KL (nats), and whether the run ends."""
+    def after(self, step: int, kl: float | None) -> tuple[bool, bool]:
+        """Whether a point is due after `step`, and whether the run ends.
+
+        Args:
+            kl: of the step's rollout, in nats; None without rollouts.
+        """
         last = step >= self.steps
-        if not isinstance(self.control, Path):
-            every = self.steps / self.control.points
+        if not isinstance(self.control, Path) or kl is None:
+            points = len(self.control.kl) if isinstance(self.control, Path) else self.control.points
+            every = self.steps / points
             return last or int(step / every) > int((step - 1) / every), last
         before = self.crossed
         self.crossed = max(before, sum(kl >= value for value in self.control.kl))

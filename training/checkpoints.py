@@ -30,6 +30,11 @@ def seal(folder: Path) -> None:
             shutil.rmtree(other)
 
 
+def clear(folder: Path) -> None:
+    """Forget all checkpoints of a run that has ended."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 def latest(folder: Path) -> Path | None:
     """The newest checkpoint under `folder` whose seal matches its files."""
     candidates = sorted(folder.glob("checkpoint-*"), key=lambda p: int(p.name.split("-")[1]), reverse=True)

@@ -61,6 +61,8 @@ class RunGroup(Component):
 
     proxies: tuple[str, ...] | None = None
     """Names of proxies to optimise against; default: all of them."""
+    policy: AnyMethod | None = None
+    """How these policies are optimised; default: the experiment's `policy`."""
     control: AnyControl = Path()
     """How KL is spent."""
     seeds: int = Field(1, ge=1, strict=True)
@@ -126,8 +128,7 @@ class Experiment(Component):
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Experiment:
         problems = [*self._unknown_proxies(), *self._unreadable_outcomes(), *self._gold_problems()]
-        problems += self._tokenizer_problems()
-        problems += self.policy.problems()
+        problems += [*self._tokenizer_problems(), *self._method_problems()]
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -171,6 +172,24 @@ class Experiment(Component):
             for place, model in models.items()
             if model.type == "pretrained"
         ]
+
+    def _method_problems(self) -> list[str]:
+        problems = [f"policy: {problem}" for problem in self.policy.problems()]
+        for group, run in self.runs.items():
+            method = run.policy or self.policy
+            place = f"runs.{group}"
+            if run.policy:
+                problems += [f"{place}.policy: {problem}" for problem in run.policy.problems()]
+            if reason := method.refused_controls.get(run.control.type):
+                problems.append(f"{place}.control.type = {run.control.type} cannot steer {method.type}: {reason}")
+            if run.steps and not method.takes_steps:
+                problems.append(f"{place}.steps means nothing to {method.type}, which takes no gradient steps")
+            if self.mitigation and method.reads_annotator:
+                problems.append(
+                    f"mitigation = {self.mitigation.type} would do nothing in {place}: {method.type} with "
+                    "labels = annotator never asks the proxy"
+                )
+        return problems
 
     def identity(self) -> dict[str, Any]:
         """The settings that decide results, as plain JSON types."""

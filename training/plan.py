@@ -220,37 +220,38 @@ class _Planner:
         return trained
 
     def policies(self, group: str, run: RunGroup, proxies: Mapping[tuple[str, int], Stage]) -> None:
-        config = self.config
+        config, method = self.config, run.policy or self.config.policy
         for (name, replicate), proxy in proxies.items():
             if run.proxies is not None and name not in run.proxies:
                 continue
             for budget, seed in _cells(run):
-                run_id = _run_id(config, group, run, name, replicate, budget, seed)
+                run_id = _run_id(config, method.type, group, run, name, replicate, budget, seed)
                 train = self.add(
                     "policy",
                     "training.stages:train_policy",
                     {
                         **self.common,
                         "replicate": seed,
-                        "policy": config.policy.model_dump(mode="json"),
+                        "policy": method.model_dump(mode="json"),
                         # Not with its siblings' budgets: a further one changes no other run.
                         "control": run.control.model_dump(mode="json", exclude={"budgets"}),
                         "mitigation": config.mitigation.model_dump(mode="json")
                         if config.mitigation
                         else None,
                         "budget": budget,
-                        "steps": run.steps or config.policy.steps,
+                        "steps": run.steps or method.steps,
                         "measure": True,
                     },
                     run_id,
                     world=self.plan.world,
                     reference=self.reference,
                     proxy=proxy,
+                    **({"labels": proxy.inputs["labels"]} if method.reads_annotator else {}),
                 )
                 row = {
                     "run_id": run_id,
                     "group": group,
-                    "method": config.policy.type,
+                    "method": method.type,
                     "control": run.control.type,
                     "budget": budget,
                     "proxy": name,
@@ -314,10 +315,17 @@ def _cells(run: RunGroup) -> Iterator[tuple[float | None, int]]:
 
 
 def _run_id(
-    config: Experiment, group: str, run: RunGroup, proxy: str, replicate: int, budget: float | None, seed: int
+    config: Experiment,
+    method: str,
+    group: str,
+    run: RunGroup,
+    proxy: str,
+    replicate: int,
+    budget: float | None,
+    seed: int,
 ) -> str:
     """A readable name that tells the run from its siblings."""
-    parts = [config.policy.type, group, proxy]
+    parts = [method, group, proxy]
     if budget is not None:
         parts.append(f"kl{budget:g}")
     if config.proxies[proxy].seeds > 1:

@@ -154,9 +154,10 @@ def label(task: Task) -> dict[str, Any]:
     rng = np.random.default_rng(task.stream("labels", task.settings["replicate"]))
     verdicts = pairs.label(annotator, values, rng)
     chosen, rejected = pairs.ordered(table, verdicts)
-    pd.DataFrame({"chosen_ids": chosen, "rejected_ids": rejected}).to_parquet(
-        task.out / "preferences.parquet"
-    )
+    prompt_tokens = [len(ids) for ids in table["prompt_ids"].iloc[::2]]
+    pd.DataFrame(
+        {"prompt_tokens": prompt_tokens, "chosen_ids": chosen, "rejected_ids": rejected}
+    ).to_parquet(task.out / "preferences.parquet")
     gold = values["gold"].to_numpy()
     return {"disagrees_with_gold": float((verdicts != (gold[0::2] > gold[1::2])).mean())}
 
@@ -228,6 +229,7 @@ def train_policy(task: Task) -> None:
             world=task.world,
             reference=task.inputs["reference"] / "model",
             proxy=task.inputs["proxy"] / "model",
+            labels=task.inputs["labels"] / "preferences.parquet" if "labels" in task.inputs else None,
             mitigation=task.component(AnyMitigation | None, "mitigation"),
             control=task.component(AnyControl, "control"),
             budget=task.settings["budget"],

@@ -12,9 +12,20 @@ import torch
 from tiny import PAD, build_world, language_model, save_reward_model
 
 from training import budget, kl
-from training.methods import Rloo
+from training.methods import (
+    BestOfN,
+    BestOfNDistilled,
+    Dpo,
+    Grpo,
+    Kto,
+    OnlineDpo,
+    Ppo,
+    Rloo,
+)
+from training.methods.base import Method
 from training.methods.job import PolicyJob
-from training.methods.rloo_trainer import KLTrainer, ProxyReward
+from training.methods.rloo_trainer import RlooKLTrainer
+from training.methods.steering import ProxyReward
 from training.sample import load_policy
 from training.worlds.artefact import BuiltWorld
 
@@ -38,6 +49,7 @@ def job(home: Path, out: Path, **changes: Any) -> PolicyJob:
         "world": BuiltWorld(home / "world"),
         "reference": home / "reference",
         "proxy": home / "proxy",
+        "labels": None,
         "mitigation": None,
         "control": budget.Penalty(points=1),
         "budget": None,
@@ -67,6 +79,25 @@ def method(**changes: Any) -> Rloo:
     return Rloo(**settings | changes)
 
 
+_FAST = {"learning_rate": 1e-2}
+_GROUPS = {"prompts_per_step": PROMPTS, "generations": GENERATIONS, "beta": 0.05, **_FAST}
+_PAIRS = {"pairs": 32, "batch_size": 8, **_FAST}
+METHODS: Mapping[str, Method] = {
+    each.type: each  # type: ignore[attr-defined]
+    for each in (
+        Rloo(**_GROUPS),
+        Grpo(**_GROUPS),
+        Ppo(**_GROUPS),
+        Dpo(**_PAIRS),
+        Kto(**_PAIRS),
+        OnlineDpo(prompts_per_step=8, **_FAST),
+        BestOfN(samples=16),
+        BestOfNDistilled(n=4, prompts=32, batch_size=8, **_FAST),
+    )
+}
+"""Every method, at a size at which a step takes a fraction of a second."""
+
+
 @dataclass
 class Rollout:
     """One rollout as TRL made it, and what we make of it ourselves, with the weights of that moment."""
@@ -84,7 +115,7 @@ class Rollout:
 
 @dataclass
 class Spied:
-    trainer: KLTrainer
+    trainer: RlooKLTrainer
     rollouts: list[Rollout] = field(default_factory=list)
 
 
@@ -92,14 +123,14 @@ def spy(patch: pytest.MonkeyPatch, run: Callable[[], None], reference: Path) -> 
     """Train, writing down every rollout, by hooks around the hooks of the code itself."""
     spied: list[Spied] = []
     calls: list[tuple[list[str], list[list[int]], list[float]]] = []
-    reward, generate = ProxyReward.__call__, KLTrainer._generate_and_score_completions
+    reward, generate = ProxyReward.__call__, RlooKLTrainer._generate_and_score_completions
 
     def rewarded(self: ProxyReward, prompts: Any, completion_ids: Any, **rest: Any) -> list[float]:
         values = reward(self, prompts, completion_ids, **rest)
         calls.append((prompts, completion_ids, values))
         return values
 
-    def generated(self: KLTrainer, inputs: Any) -> Any:
+    def generated(self: RlooKLTrainer, inputs: Any) -> Any:
         spied[:] = spied or [Spied(self)]
         beta = self.beta
         batch = generate(self, inputs)
@@ -116,6 +147,6 @@ def spy(patch: pytest.MonkeyPatch, run: Callable[[], None], reference: Path) -> 
 
     with patch.context() as context:
         context.setattr(ProxyReward, "__call__", rewarded)
-        context.setattr(KLTrainer, "_generate_and_score_completions", generated)
+        context.setattr(RlooKLTrainer, "_generate_and_score_completions", generated)
         run()
     return spied[0]

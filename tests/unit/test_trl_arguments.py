@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pkgutil
 from typing import Any
 
 import pytest
@@ -14,7 +15,8 @@ from reward_models.bradley_terry import Fit
 from reward_models.trl_arguments import OWNED, SAMPLING, check
 from training.methods import Rloo
 
-CONFIGS = ("RLOOConfig", "SFTConfig", "RewardConfig")
+ONLINE = "experimental.online_dpo.OnlineDPOConfig"
+CONFIGS = ("RLOOConfig", "GRPOConfig", "DPOConfig", "KTOConfig", "SFTConfig", "RewardConfig", ONLINE)
 
 
 def refusal(trainer: dict[str, Any], config: str = "RLOOConfig") -> str:
@@ -53,7 +55,7 @@ def test_a_key_of_the_testbeds_own_names_what_to_use(key: str) -> None:
 
 
 def test_what_is_owned_still_exists_in_trl() -> None:
-    names = {field.name for config in CONFIGS for field in dataclasses.fields(getattr(trl, config))}
+    names = {field.name for config in CONFIGS for field in dataclasses.fields(pkgutil.resolve_name(f"trl.{config}"))}
     assert not set(OWNED) - names
     assert not set(SAMPLING) - {field.name for field in dataclasses.fields(trl.RLOOConfig)}
 

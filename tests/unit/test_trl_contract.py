@@ -20,8 +20,8 @@ from trl import RLOOConfig, RLOOTrainer
 
 from reward_models.reward import RewardModel
 from training import budget
-from training.methods import rloo_trainer
-from training.methods.rloo_trainer import SMALLEST_BETA
+from training.methods import rloo_trainer, steering
+from training.methods.steering import SMALLEST_BETA
 from training.sample import load_policy
 from training.worlds.artefact import BuiltWorld
 
@@ -62,7 +62,7 @@ def test_generations_of_one_prompt_lie_together(run: Spied) -> None:
 
 def test_prompts_come_as_laid_out_and_none_is_left_out(run: Spied, home: Path, tmp_path: Path) -> None:
     seen = [p for rollout in run.rollouts for p in rollout.prompts[::GENERATIONS]]
-    assert seen == rloo_trainer._prompts(method(), job(home, tmp_path))
+    assert seen == steering.prompts(job(home, tmp_path), PROMPTS)
 
 
 def test_reward_functions_get_the_ids_as_sampled_with_their_end(run: Spied) -> None:
@@ -135,7 +135,7 @@ def test_the_reference_is_the_saved_one_and_stays_it(run: Spied, home: Path) -> 
 def test_without_beta_trl_drops_the_reference_so_ours_is_never_zero(home: Path, tmp_path: Path) -> None:
     assert _stock(home, tmp_path, beta=0.0).ref_model is None
     assert _stock(home, tmp_path, beta=SMALLEST_BETA).ref_model is not None
-    args = rloo_trainer._arguments(method(beta=0.0), job(home, tmp_path), tmp_path)
+    args = rloo_trainer.configured(method(beta=0.0), job(home, tmp_path), tmp_path)
     assert args.beta == SMALLEST_BETA
 
 

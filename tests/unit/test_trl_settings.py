@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from rollouts import Silent, job, make_home, method
+from rollouts import METHODS, Silent, job, make_home
 from tiny import EOS, PAD
 from transformers import GPT2Config, GPT2LMHeadModel, Trainer
 from trl import RewardConfig, RLOOConfig, SFTConfig
@@ -38,13 +38,14 @@ def test_trls_defaults_are_what_we_override(config: type, tmp_path: Path) -> Non
 
 @pytest.fixture(scope="module")
 def trainers(home: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The trainers that our stages build: SFT of a scratch model, a reward model with dropout, RLOO."""
+    """The trainers that our stages build: SFT of a scratch model, a reward model with dropout, every method's."""
     out = tmp_path_factory.mktemp("trainers")
     built: dict[str, Any] = {}
     world = BuiltWorld(home / "world")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Trainer, "train", lambda self, **_: built.setdefault(type(self).__name__, self))
-        method().train(job(home, out / "policy"))
+        for name, method in METHODS.items():
+            method.train(job(home, out / name))
         sft.train(
             out / "sft", model=Scratch(hidden_size=16, layers=1, heads=2), sft=sft.Sft(steps=2), world=world,
             init_seed=0, data_seed=0, report=Silent(),
@@ -62,7 +63,17 @@ def trainers(home: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     return built
 
 
-@pytest.mark.parametrize("name", ["SFTTrainer", "RewardTrainer", "KLTrainer"])
+TRAINERS = (
+    *("SFTTrainer", "RewardTrainer", "RlooKLTrainer", "GrpoKLTrainer", "PpoTrainer", "OnlineDpoKLTrainer"),
+    *("TokenDpoTrainer", "TokenKtoTrainer", "ResumableSftTrainer"),
+)
+
+
+def test_no_trainer_was_forgotten(trainers: dict[str, Any]) -> None:
+    assert set(trainers) == set(TRAINERS)
+
+
+@pytest.mark.parametrize("name", TRAINERS)
 def test_every_trainer_runs_in_fp32_without_checkpointing_and_hides_nothing(
     name: str, trainers: dict[str, Any]
 ) -> None:
@@ -76,7 +87,7 @@ def test_every_trainer_runs_in_fp32_without_checkpointing_and_hides_nothing(
     assert not trainer.model.is_gradient_checkpointing
 
 
-@pytest.mark.parametrize("name", ["SFTTrainer", "RewardTrainer", "KLTrainer"])
+@pytest.mark.parametrize("name", TRAINERS)
 def test_no_network_drops_anything_out(name: str, trainers: dict[str, Any]) -> None:
     network = trainers[name].model
     assert all(part.p == 0 for part in network.modules() if isinstance(part, torch.nn.Dropout))
@@ -90,12 +101,18 @@ def test_no_network_drops_anything_out(name: str, trainers: dict[str, Any]) -> N
     assert torch.equal(first, second)
 
 
-def test_rollouts_are_sampled_where_kl_is_defined(trainers: dict[str, Any]) -> None:
-    config, args = trainers["KLTrainer"].generation_config, trainers["KLTrainer"].args
+@pytest.mark.parametrize("name", ["RlooKLTrainer", "GrpoKLTrainer", "PpoTrainer", "OnlineDpoKLTrainer"])
+def test_rollouts_are_sampled_where_kl_is_defined(name: str, trainers: dict[str, Any]) -> None:
+    config = trainers[name].generation_config
     assert (config.temperature, config.top_p, config.top_k, config.min_p) == (1.0, 1.0, 0, None)
-    assert config.repetition_penalty == 1.0 and config.do_sample
-    assert args.num_iterations == 1 and not args.normalize_advantages
-    assert not args.mask_truncated_completions
+    assert config.repetition_penalty in (1.0, None) and config.do_sample
+
+
+def test_the_objective_of_policy_gradients_is_not_rescaled(trainers: dict[str, Any]) -> None:
+    rloo, grpo, ppo = (trainers[name].args for name in ("RlooKLTrainer", "GrpoKLTrainer", "PpoTrainer"))
+    assert rloo.num_iterations == grpo.num_iterations == 1 and not rloo.normalize_advantages
+    assert not any(args.mask_truncated_completions for args in (rloo, grpo, ppo))
+    assert all(args.scale_rewards == "none" and args.loss_type == "dr_grpo" for args in (grpo, ppo))
 
 
 # --- data given as ids ------------------------------------------------------------------------------

@@ -22,6 +22,8 @@ class PolicyJob:
     """Folder of π_ref: the start of training and the origin of KL."""
     proxy: Path
     """Folder of the proxy reward model."""
+    labels: Path | None
+    """Table of the pairs that the proxy was trained on, for methods that learn from the annotator itself."""
     mitigation: AnyMitigation | None
     control: AnyControl
     budget: float | None

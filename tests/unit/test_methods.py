@@ -1,0 +1,338 @@
+"""Every method under the same meter, and what each relies on in TRL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from rollouts import GENERATIONS, METHODS, PROMPTS, Silent, job, make_home
+from tiny import EOS, PAD
+
+from reward_models.reward import RewardModel
+from training import budget, kl
+from training.methods import Dpo, Grpo, Kto, Ppo
+from training.methods.base import TrainedMethod
+from training.methods.grpo_trainer import GrpoKLTrainer
+from training.methods.offline_trainer import TokenKtoTrainer, laid_out, preferences, unpaired
+from training.methods.online_dpo_trainer import OnlineDpoKLTrainer
+from training.methods.ppo_trainer import PpoTrainer, advantages
+from training.methods.steering import ProxyReward
+from training.sample import load_policy
+from training.worlds.artefact import BuiltWorld
+
+TRAINED = [name for name, method in METHODS.items() if isinstance(method, TrainedMethod)]
+STEPS = 4
+PATH = budget.Path(kl=(0.01, 0.1, 50.0))
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_home(tmp_path_factory.mktemp("home"))
+
+
+def weights(out: Path) -> Mapping[str, torch.Tensor]:
+    return load_policy(out / "model").state_dict()
+
+
+def same(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]) -> bool:
+    return all(torch.equal(one[name], weight) for name, weight in other.items())
+
+
+# --- the meter --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def measured(home: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A short path of every method."""
+    outs = {}
+    for name, method in METHODS.items():
+        outs[name] = tmp_path_factory.mktemp(name)
+        method.train(job(home, outs[name], control=PATH, steps=STEPS, measure=True))
+    return outs
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_path_starts_at_the_reference_and_moves_away(name: str, measured: dict[str, Path]) -> None:
+    points = sorted((measured[name] / "points").iterdir())
+    divergence = [pd.read_parquet(point / "samples.parquet")["kl"].mean() for point in points]
+    assert points[0].name == "000000" and divergence[0] == 0
+    assert len(points) >= 2 and divergence[-1] > 0.01
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_measuring_does_not_change_training(
+    name: str, home: Path, tmp_path: Path, measured: dict[str, Path]
+) -> None:
+    METHODS[name].train(job(home, tmp_path, control=PATH, steps=STEPS, measure=False))
+    assert same(weights(measured[name]), weights(tmp_path))
+
+
+class _Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_killed_run_ends_with_the_weights_it_would_have_had(
+    name: str, home: Path, tmp_path: Path, measured: dict[str, Path]
+) -> None:
+    method = METHODS[name].model_copy(update={"checkpoint_every": 2})
+
+    class Kill(Silent):
+        def __call__(self, step: int, total: int, metrics: Mapping[str, float]) -> None:
+            if step == 3:
+                raise _Killed
+
+    with pytest.raises(_Killed):
+        method.train(job(home, tmp_path, control=PATH, steps=STEPS, measure=True, journal=Kill()))
+    assert (tmp_path / "checkpoints" / "checkpoint-2" / "sealed.json").exists()
+    started: list[int] = []
+
+    class Watch(Silent):
+        def keep_until(self, step: int) -> None:
+            started.append(step)
+
+    method.train(job(home, tmp_path, control=PATH, steps=STEPS, measure=True, journal=Watch()))
+    assert started == [2]
+    assert same(weights(tmp_path), weights(measured[name]))
+
+
+@pytest.mark.parametrize("name", ["dpo", "kto", "best_of_n_distilled"])
+def test_without_rollouts_a_path_has_points_along_its_epochs(name: str, measured: dict[str, Path]) -> None:
+    steps = [int(point.name) for point in sorted((measured[name] / "points").iterdir())]
+    assert steps == [0, 2, 3, 4], "three values in the grid, four steps"
+
+
+# --- group rollouts ---------------------------------------------------------------------------------
+
+
+def _rollouts(
+    patch: pytest.MonkeyPatch, trainer: type[Any], run: Any, reference: Path
+) -> tuple[list[dict[str, Any]], list[kl.SequenceKL]]:
+    """Every batch that `trainer` rolled out, and our own KL estimates of it at that moment."""
+    batches: list[dict[str, Any]] = []
+    own: list[kl.SequenceKL] = []
+    generate = trainer._generate_and_score_completions
+
+    def spied(self: Any, inputs: Any) -> Any:
+        coefficient = self.coefficient
+        batch = generate(self, inputs)
+        ids = {
+            part: [
+                row[mask.bool()].tolist()
+                for row, mask in zip(batch[f"{part}_ids"], batch[f"{part}_mask"], strict=True)
+            ]
+            for part in ("prompt", "completion")
+        }
+        own.append(kl.measure(self.model, load_policy(reference), ids["prompt"], ids["completion"], PAD))
+        batches.append(
+            dict(batch) | {"rewards": self.reward_funcs[0].latest, "beta": coefficient, "kl": self.rollout_kl}
+        )
+        return batch
+
+    with patch.context() as context:
+        context.setattr(trainer, "_generate_and_score_completions", spied)
+        run()
+    return batches, own
+
+
+def test_grpo_compares_with_the_groups_mean_and_nothing_else(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = job(home, tmp_path, steps=3)
+    batches, own = _rollouts(
+        monkeypatch, GrpoKLTrainer, lambda: METHODS["grpo"].train(run), home / "reference"
+    )
+    assert len(batches) == 3
+    for batch, ours in zip(batches, own, strict=True):
+        rewards = torch.tensor(batch["rewards"]).view(PROMPTS, GENERATIONS)
+        expected = (rewards - rewards.mean(1, keepdim=True)).flatten()
+        torch.testing.assert_close(batch["advantages"], expected, atol=1e-4, rtol=1e-4)
+        assert batch["kl"] == pytest.approx(ours.k1.mean().item(), abs=1e-4)
+
+
+def test_ppo_spreads_reward_and_penalty_over_tokens(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With λ = 1 the first advantage and value of a completion add up to R − β·k1 of the whole of it."""
+    method = METHODS["ppo"].model_copy(update={"gae_lambda": 1.0, "beta": 0.3})
+    assert isinstance(method, Ppo)
+    run = job(home, tmp_path, steps=4)
+    batches, own = _rollouts(monkeypatch, PpoTrainer, lambda: method.train(run), home / "reference")
+    assert len(batches) == 2, "two steps on each rollout"
+    for batch, ours in zip(batches, own, strict=True):
+        whole = torch.tensor(batch["rewards"]) - batch["beta"] * ours.k1
+        torch.testing.assert_close(batch["returns"][:, 0], whole, atol=1e-3, rtol=1e-3)
+    assert batches[0]["advantages"].shape == batches[0]["completion_mask"].shape
+
+
+def test_gae_is_monte_carlo_at_one_and_one_step_at_zero() -> None:
+    rewards = torch.tensor([[0.0, 0.0, 2.0, 9.0], [1.0, 9.0, 9.0, 9.0]])
+    values = torch.tensor([[0.5, 1.0, 1.5, 7.0], [0.2, 7.0, 7.0, 7.0]])
+    mask = torch.tensor([[1.0, 1.0, 1.0, 0.0], [1.0, 0.0, 0.0, 0.0]])
+    torch.testing.assert_close(
+        advantages(rewards, values, mask, 1.0), torch.tensor([[1.5, 1.0, 0.5, 0.0], [0.8, 0.0, 0.0, 0.0]])
+    )
+    torch.testing.assert_close(
+        advantages(rewards, values, mask, 0.0), torch.tensor([[0.5, 0.5, 0.5, 0.0], [0.8, 0.0, 0.0, 0.0]])
+    )
+
+
+def test_trl_takes_an_advantage_for_each_token(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The seam that PPO rests on: (B, T) advantages weigh each token's own log-probability."""
+    losses: list[torch.Tensor] = []
+    compute = GrpoKLTrainer._compute_loss
+
+    def spied(self: Any, model: Any, inputs: Any) -> torch.Tensor:
+        same_for_all = dict(inputs) | {"advantages": inputs["advantages"][:, None] * inputs["completion_mask"]}
+        halved = dict(inputs) | {"advantages": 0.5 * same_for_all["advantages"]}
+        losses.extend(compute(self, model, batch).detach() for batch in (inputs, same_for_all, halved))
+        return compute(self, model, inputs)
+
+    monkeypatch.setattr(GrpoKLTrainer, "_compute_loss", spied)
+    Grpo(prompts_per_step=PROMPTS, generations=GENERATIONS).train(job(home, tmp_path, steps=1))
+    torch.testing.assert_close(losses[0], losses[1])
+    torch.testing.assert_close(losses[0], 2 * losses[2], atol=1e-5, rtol=1e-3)
+
+
+# --- preferences ------------------------------------------------------------------------------------
+
+
+def test_proxy_labels_follow_bradley_terry_on_ids_as_sampled(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[tuple[list[list[int]], np.ndarray]] = []
+
+    def sharp(self: ProxyReward, sequences: list[list[int]]) -> np.ndarray:
+        rewards = 1e3 * self.model.score(sequences)
+        shown.append((sequences, rewards))
+        return rewards
+
+    monkeypatch.setattr(ProxyReward, "of", sharp)
+    rows = preferences(Dpo(pairs=20), job(home, tmp_path))
+    (sequences, rewards), *_ = shown
+    for i, prompt in enumerate(rows["prompt_ids"]):
+        first, second = (2 * i, 2 * i + 1) if rewards[2 * i] > rewards[2 * i + 1] else (2 * i + 1, 2 * i)
+        if sequences[first] != sequences[second]:
+            assert [*prompt, *rows["chosen_ids"][i]] == sequences[first]
+            assert [*prompt, *rows["rejected_ids"][i]] == sequences[second]
+
+
+def test_soft_labels_err_as_often_as_the_proxy_says(home: Path, tmp_path: Path) -> None:
+    method = Dpo(pairs=600)
+    run = job(home, tmp_path)
+    rows = preferences(method, run)
+    model = RewardModel.load(home / "proxy")
+    margin = [
+        model.standardised([[*p, *c] for p, c in zip(rows["prompt_ids"], rows[part], strict=True)])
+        for part in ("chosen_ids", "rejected_ids")
+    ]
+    gap = np.abs(margin[0] - margin[1])
+    expected = (1 / (1 + np.exp(gap)))[gap > 0]
+    erred = (margin[0] < margin[1])[gap > 0]
+    assert erred.mean() == pytest.approx(expected.mean(), abs=4 * erred.std() / np.sqrt(len(erred)))
+
+
+def test_the_annotators_labels_are_the_proxys_own_training_pairs(home: Path, tmp_path: Path) -> None:
+    table = pd.DataFrame(
+        {
+            "prompt_tokens": [2, 1],
+            "chosen_ids": [[5, 6, 7, EOS], [8, 9]],
+            "rejected_ids": [[5, 6, EOS], [8, EOS]],
+        }
+    )
+    table.to_parquet(tmp_path / "preferences.parquet")
+    run = job(home, tmp_path / "out", labels=tmp_path / "preferences.parquet")
+    rows = preferences(Dpo(labels="annotator"), run)
+    assert rows == {
+        "prompt_ids": [[5, 6], [8]],
+        "chosen_ids": [[7, EOS], [9]],
+        "rejected_ids": [[EOS], [EOS]],
+    }
+    assert unpaired(rows) == {
+        "prompt_ids": [[5, 6], [5, 6], [8], [8]],
+        "completion_ids": [[7, EOS], [EOS], [9], [EOS]],
+        "label": [True, False, True, False],
+    }
+
+
+@pytest.mark.parametrize("name", ["dpo", "kto"])
+def test_trl_trains_on_the_ids_as_sampled(
+    name: str, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No text, no tokenizer, no EOS appended to what was cut off: the batches hold the very ids."""
+    method = METHODS[name]
+    assert isinstance(method, Dpo | Kto)
+    run = job(home, tmp_path, steps=2)
+    rows = preferences(method, run)
+    expected = laid_out(method, run, unpaired(rows) if name == "kto" else rows)
+    seen: list[list[int]] = []
+    from training.methods import offline_trainer
+
+    trainer = getattr(offline_trainer, f"Token{name.title()}Trainer")
+    compute = trainer.compute_loss
+
+    def spied(self: Any, model: Any, inputs: Any, *rest: Any, **more: Any) -> Any:
+        seen.extend(
+            row[mask.bool()].tolist()
+            for row, mask in zip(inputs["input_ids"], inputs["attention_mask"], strict=True)
+        )
+        return compute(self, model, inputs, *rest, **more)
+
+    monkeypatch.setattr(trainer, "compute_loss", spied)
+    method.train(run)
+    first = expected[: method.batch_size]
+    parts = ["completion_ids"] if name == "kto" else ["chosen_ids", "rejected_ids"]
+    wanted = [[*p, *c] for part in parts for p, c in zip(first["prompt_ids"], first[part], strict=True)]
+    assert seen[: len(wanted)] == wanted
+
+
+def test_ktos_baseline_pairs_each_prompt_with_its_neighbours_completion(home: Path, tmp_path: Path) -> None:
+    method = METHODS["kto"]
+    assert isinstance(method, Kto)
+    run = job(home, tmp_path, steps=2)
+    rows = laid_out(method, run, unpaired(preferences(method, run)))
+    args = type("Arguments", (), {"per_device_train_batch_size": 8})()
+    mixed = TokenKtoTrainer._prepare_dataset(None, rows, None, args)  # type: ignore[arg-type]
+    own, others = mixed["completion_ids"], mixed["KL_completion_ids"]
+    for start in range(0, len(mixed), 8):
+        assert list(others[start : start + 8]) == [own[start + 7], *own[start : start + 7]]
+
+
+# --- online DPO -------------------------------------------------------------------------------------
+
+
+def test_online_dpo_judges_what_was_sampled_and_knows_its_kl(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged: list[tuple[list[str], list[list[int]]]] = []
+    own: list[float] = []
+    reward, step = ProxyReward.__call__, OnlineDpoKLTrainer.training_step
+
+    def rewarded(self: ProxyReward, prompts: Any, completion_ids: Any, **rest: Any) -> list[float]:
+        judged.append((prompts, completion_ids))
+        return reward(self, prompts, completion_ids, **rest)
+
+    def stepped(self: Any, model: Any, *rest: Any, **more: Any) -> Any:
+        before = {k: v.clone() for k, v in model.state_dict().items()}
+        loss = step(self, model, *rest, **more)
+        assert same(before, model.state_dict()), "the optimiser has not stepped yet"
+        prompts, ids = judged[-1]
+        prompt_ids = BuiltWorld(home / "world").tokenizer()(prompts)["input_ids"]
+        own.append(kl.measure(model, load_policy(home / "reference"), prompt_ids, ids, PAD).k1.mean().item())
+        assert self.rollout_kl == pytest.approx(own[-1], abs=1e-3)
+        return loss
+
+    monkeypatch.setattr(ProxyReward, "__call__", rewarded)
+    monkeypatch.setattr(OnlineDpoKLTrainer, "training_step", stepped)
+    METHODS["online_dpo"].train(job(home, tmp_path, steps=3))
+    assert len(own) == 3 and abs(own[-1]) > 0.01
+    for _, completions in judged:
+        assert all(EOS not in ids[:-1] for ids in completions)
+        assert len({len(ids) for ids in completions if ids[-1] == EOS}) > 1

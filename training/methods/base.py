@@ -1,0 +1,72 @@
+"""What all methods share: which controls they can follow, and settings handed on to a trainer of TRL."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field, field_validator
+
+from reward_models import trl_arguments
+from reward_models.component import Component
+
+if TYPE_CHECKING:
+    from training.methods.job import PolicyJob
+
+
+class Method(Component, ABC):
+    """How a policy is optimised against one proxy."""
+
+    refused_controls: ClassVar[dict[str, str]] = {}
+    """Type of a control that this method cannot follow → the reason."""
+    takes_steps: ClassVar[bool] = True
+    """Whether it takes gradient steps."""
+
+    @property
+    def reads_annotator(self) -> bool:
+        """Whether it learns from the annotator's own labels and never asks the proxy."""
+        return False
+
+    def problems(self) -> list[str]:
+        """Combinations of its settings that cannot work, each with its reason."""
+        return []
+
+    @abstractmethod
+    def train(self, job: PolicyJob) -> None:
+        """Make one policy; leaves points, metrics.jsonl and the final weights under `job.out`."""
+
+
+class TrainedMethod(Method):
+    """A method that takes gradient steps through one of TRL's trainers."""
+
+    trl_config: ClassVar[str]
+    """TRL's dataclass of the trainer's arguments, by its name inside `trl`."""
+    trl_fields: ClassVar[frozenset[str]] = frozenset()
+    """TRL's names of arguments for which the method has fields of its own."""
+
+    learning_rate: float = Field(2e-4, gt=0)
+    """Constant AdamW step size; it sets how fast a path runs through KL."""
+    checkpoint_every: int = Field(0, ge=0, strict=True)
+    """Steps between resumable checkpoints of a run; 0 keeps none, and a killed run starts anew."""
+    trainer: dict[str, Any] = Field(default_factory=dict)
+    """Further arguments of TRL's trainer under TRL's own names."""
+
+    @field_validator("trainer")
+    @classmethod
+    def _known_to_trl(cls, value: dict[str, Any]) -> dict[str, Any]:
+        trl_arguments.check(value, cls.trl_config, cls.trl_fields)
+        return value
+
+    @property
+    @abstractmethod
+    def examples_per_step(self) -> int:
+        """Sequences, pairs or prompts of one optimiser step, in the unit that TRL batches by."""
+
+    def problems(self) -> list[str]:
+        accumulation = self.trainer.get("gradient_accumulation_steps", 1)
+        if self.examples_per_step % accumulation:
+            return [
+                f"the {self.examples_per_step} examples of a step of `{type(self).__name__.lower()}` cannot be "
+                f"split by trainer.gradient_accumulation_steps = {accumulation}"
+            ]
+        return []

@@ -1,0 +1,48 @@
+"""Best-of-n as a policy: n samples of π_ref, of which the proxy's favourite is said; nothing is trained.
+
+Its law is known from the ranks of a pool of π_ref's samples (analysis/best_of_n.py), so each point carries the KL of
+that law beside the log-ratio of the completion that was drawn from it. A run's step is its n.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from training.budget import AnyControl, Path, Target
+from training.methods.base import Method
+
+if TYPE_CHECKING:
+    from training.methods.job import PolicyJob
+
+
+class BestOfN(Method):
+    """The proxy's favourite of n samples of π_ref; n is set by the KL to spend."""
+
+    type: Literal["best_of_n"] = "best_of_n"
+    refused_controls: ClassVar[dict[str, str]] = {"penalty": "it has no β; n alone decides how much KL is spent"}
+    takes_steps: ClassVar[bool] = False
+    samples: int = Field(64, ge=4, strict=True)
+    """Samples per prompt from which the law of every n is known; n is at most a quarter of it."""
+
+    @property
+    def steps(self) -> int:
+        """The largest n that the pool can tell about."""
+        return self.samples // 4
+
+    def sizes(self, control: AnyControl, budget: float | None) -> list[int]:
+        """Every n to draw at: the smallest whose KL bound reaches each value of a path, or a budget (nats)."""
+        from analysis.best_of_n import kl_bound
+
+        n = np.arange(2, self.steps + 1)
+        wanted = control.kl if isinstance(control, Path) else (budget,) if isinstance(control, Target) else ()
+        reached = [np.flatnonzero(kl_bound(n) >= kl) for kl in wanted if kl is not None]
+        found = {int(n[places[0]]) for places in reached if len(places)}
+        return sorted(found | ({self.steps} if any(not len(places) for places in reached) else set()))
+
+    def train(self, job: PolicyJob) -> None:
+        from training.methods.best_of_n_policy import draw_points
+
+        draw_points(self, job)
