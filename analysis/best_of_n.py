@@ -108,7 +108,8 @@ class Pool:
         return self.order[rows, among], np.log(q[rows, block] / p[rows, block])
 
     def favourite(self, rng: np.random.Generator) -> NDArray[np.intp]:
-        """Place in the input of the proxy's favourite of the whole pool, ties broken at random: (prompts,)."""
+        """Place in the input of the proxy's favourite of the whole pool, ties broken at random:
+        (prompts,)."""
         tied = self.block == self.block[:, -1:]
         lots = np.where(tied, rng.random(tied.shape), -1.0).argmax(axis=1)
         return np.asarray(self.order[np.arange(len(lots)), lots])

@@ -31,7 +31,7 @@ OWNED = {
     "logging_steps": "nothing: every step is recorded",
     "logging_nan_inf_filter": "nothing: a value that is not finite stops the run",
     "shuffle_dataset": "nothing: prompts are drawn from a named stream",
-    "num_iterations": "policy.iterations (ppo); elsewhere one optimiser step per rollout keeps the objective exact",
+    "num_iterations": "policy.iterations (ppo; elsewhere one step per rollout keeps the objective exact)",
     "train_sampling_strategy": "nothing: examples are laid out by a named stream",
     "max_new_tokens": "the world's completion limit",
     "missing_eos_penalty": "the annotator, or an oracle that minds",

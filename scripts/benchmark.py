@@ -28,7 +28,7 @@ from training.budget import Penalty
 from training.config import Experiment
 from training.journal import Journal
 from training.loading import load
-from training.methods import Rloo, rloo_trainer
+from training.methods import Rloo, driver, rloo_trainer
 from training.methods.job import PolicyJob
 from training.observe import Observer
 from training.worker import prepare
@@ -170,8 +170,8 @@ def stock(method: Rloo, job: PolicyJob) -> None:
     trainer = RLOOTrainer(
         model=str(job.reference),
         reward_funcs=words,
-        args=rloo_trainer._arguments(method, job, job.out / "checkpoints"),
-        train_dataset=Dataset.from_dict({"prompt": rloo_trainer._prompts(method, job)}),
+        args=rloo_trainer.configured(method, job, job.out / "checkpoints"),
+        train_dataset=Dataset.from_dict({"prompt": driver.prompts(job, method.prompts_per_step)}),
         processing_class=job.world.tokenizer(),
     )
     trainer.remove_callback(PrinterCallback)

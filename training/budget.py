@@ -71,7 +71,8 @@ class Schedule:
     """Decides after which steps a point is measured, and when a run ends.
 
     A path is steered by the rollouts' own KL, not by what points measure: measuring must not change training.
-    Where training draws no rollouts, a path's points are as many as its grid has values, spread over the steps.
+    Where training draws no rollouts, a path's points are as many as its grid has values, spread over the
+    steps.
     """
 
     def __init__(self, control: AnyControl, steps: int) -> None:

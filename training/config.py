@@ -181,9 +181,13 @@ class Experiment(Component):
             if run.policy:
                 problems += [f"{place}.policy: {problem}" for problem in run.policy.problems()]
             if reason := method.refused_controls.get(run.control.type):
-                problems.append(f"{place}.control.type = {run.control.type} cannot steer {method.type}: {reason}")
+                problems.append(
+                    f"{place}.control.type = {run.control.type} cannot steer {method.type}: {reason}"
+                )
             if run.steps and not method.takes_steps:
-                problems.append(f"{place}.steps means nothing to {method.type}, which takes no gradient steps")
+                problems.append(
+                    f"{place}.steps means nothing to {method.type}, which takes no gradient steps"
+                )
             if self.mitigation and method.reads_annotator:
                 problems.append(
                     f"mitigation = {self.mitigation.type} would do nothing in {place}: {method.type} with "

@@ -225,6 +225,7 @@ class _Planner:
             if run.proxies is not None and name not in run.proxies:
                 continue
             for budget, seed in _cells(run):
+                labels: dict[str, Any] = {"labels": proxy.inputs["labels"]} if method.reads_annotator else {}
                 run_id = _run_id(config, method.type, group, run, name, replicate, budget, seed)
                 train = self.add(
                     "policy",
@@ -246,7 +247,7 @@ class _Planner:
                     world=self.plan.world,
                     reference=self.reference,
                     proxy=proxy,
-                    **({"labels": proxy.inputs["labels"]} if method.reads_annotator else {}),
+                    **labels,
                 )
                 row = {
                     "run_id": run_id,

@@ -155,9 +155,9 @@ def label(task: Task) -> dict[str, Any]:
     verdicts = pairs.label(annotator, values, rng)
     chosen, rejected = pairs.ordered(table, verdicts)
     prompt_tokens = [len(ids) for ids in table["prompt_ids"].iloc[::2]]
-    pd.DataFrame(
-        {"prompt_tokens": prompt_tokens, "chosen_ids": chosen, "rejected_ids": rejected}
-    ).to_parquet(task.out / "preferences.parquet")
+    pd.DataFrame({"prompt_tokens": prompt_tokens, "chosen_ids": chosen, "rejected_ids": rejected}).to_parquet(
+        task.out / "preferences.parquet"
+    )
     gold = values["gold"].to_numpy()
     return {"disagrees_with_gold": float((verdicts != (gold[0::2] > gold[1::2])).mean())}
 

@@ -120,3 +120,38 @@ def test_kl_of_a_sampled_discrete_pool_is_close_where_it_is_called_reliable() ->
 def test_grid_holds_every_power_of_two_up_to_the_pool() -> None:
     assert set(2 ** np.arange(9)) <= set(grid(256).tolist())
     assert grid(100).max() <= 100 and grid(1).tolist() == [1]
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 20])
+def test_draws_follow_the_law_whose_kl_is_reported(n: int) -> None:
+    """Frequencies of the drawn proxy values, the mean log-ratio and the score, for many equal prompts."""
+    rng = np.random.default_rng(n)
+    values = rng.integers(6, size=40).astype(float)
+    pool = Pool.rank(np.tile(values, (20_000, 1)))
+    place, ratio = pool.draw(n, rng)
+    level, count = np.unique(values, return_counts=True)
+    above = count.cumsum() / 40
+    mass = above**n - (above - count / 40) ** n
+    drawn = (values[place][:, None] == level).mean(axis=0)
+    np.testing.assert_allclose(drawn, mass, atol=0.02)
+    assert ratio.mean() == pytest.approx(pool.kl(np.array([n]))[0, 0], abs=0.02)
+    np.testing.assert_allclose(np.exp(ratio), (mass / (count / 40))[np.searchsorted(level, values[place])])
+    within = np.bincount(place, minlength=40)[values == level[-1]]
+    assert within.std() < 5 * np.sqrt(within.mean() + 1), "tied samples are drawn alike"
+
+
+def test_the_reverse_kl_is_that_of_the_law_with_and_without_ties() -> None:
+    values = np.array([[0.0, 0.0, 0.0, 1.0, 1.0, 2.0, 2.0, 2.0]])
+    p = np.array([3, 2, 3]) / 8
+    for n in (1, 2, 7):
+        q = np.diff(np.concatenate([[0], p.cumsum()]) ** n)
+        assert Pool.rank(values).kl_reverse(n)[0] == pytest.approx((p * np.log(p / q)).sum())
+    untied = Pool.rank(np.arange(64.0)[None])
+    for n in (1, 4, 16):  # ∫ −log(n u^(n−1)) du over [0, 1]
+        assert untied.kl_reverse(n)[0] == pytest.approx(n - 1 - np.log(n))
+
+
+def test_the_favourite_is_a_best_one_and_ties_are_broken_at_random() -> None:
+    pool = Pool.rank(np.tile([1.0, 3.0, 0.0, 3.0], (4000, 1)))
+    places = pool.favourite(np.random.default_rng(0))
+    assert set(places) == {1, 3} and (places == 1).mean() == pytest.approx(0.5, abs=0.04)

@@ -22,6 +22,7 @@ BASE: dict[str, Any] = {
     "world": {"type": "quiz"},
     "gold": {"type": "trained", "pairs": 500},
     "annotator": {"type": "partial_verification"},
+    "policy": {"type": "rloo"},
     "proxies": {"starved": {"pairs": 60}, "ample": {"pairs": 300}},
     "runs": {
         "path": {"control": {"type": "path", "kl": [0.1, 1.0]}},

@@ -55,7 +55,11 @@ def test_a_key_of_the_testbeds_own_names_what_to_use(key: str) -> None:
 
 
 def test_what_is_owned_still_exists_in_trl() -> None:
-    names = {field.name for config in CONFIGS for field in dataclasses.fields(pkgutil.resolve_name(f"trl.{config}"))}
+    names = {
+        field.name
+        for config in CONFIGS
+        for field in dataclasses.fields(pkgutil.resolve_name(f"trl.{config}"))
+    }
     assert not set(OWNED) - names
     assert not set(SAMPLING) - {field.name for field in dataclasses.fields(trl.RLOOConfig)}
 

@@ -38,7 +38,8 @@ def test_trls_defaults_are_what_we_override(config: type, tmp_path: Path) -> Non
 
 @pytest.fixture(scope="module")
 def trainers(home: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The trainers that our stages build: SFT of a scratch model, a reward model with dropout, every method's."""
+    """The trainers that our stages build: SFT of a scratch model, a reward model with dropout, every
+    method's."""
     out = tmp_path_factory.mktemp("trainers")
     built: dict[str, Any] = {}
     world = BuiltWorld(home / "world")

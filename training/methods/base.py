@@ -66,7 +66,7 @@ class TrainedMethod(Method):
         accumulation = self.trainer.get("gradient_accumulation_steps", 1)
         if self.examples_per_step % accumulation:
             return [
-                f"the {self.examples_per_step} examples of a step of `{type(self).__name__.lower()}` cannot be "
-                f"split by trainer.gradient_accumulation_steps = {accumulation}"
+                f"the {self.examples_per_step} examples of a step cannot be split by "
+                f"trainer.gradient_accumulation_steps = {accumulation}"
             ]
         return []

@@ -1,7 +1,7 @@
 """Best-of-n as a policy: n samples of π_ref, of which the proxy's favourite is said; nothing is trained.
 
-Its law is known from the ranks of a pool of π_ref's samples (analysis/best_of_n.py), so each point carries the KL of
-that law beside the log-ratio of the completion that was drawn from it. A run's step is its n.
+Its law is known from the ranks of a pool of π_ref's samples (analysis/best_of_n.py), so each point carries
+the KL of that law beside the log-ratio of the completion that was drawn from it. A run's step is its n.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ class BestOfN(Method):
     """The proxy's favourite of n samples of π_ref; n is set by the KL to spend."""
 
     type: Literal["best_of_n"] = "best_of_n"
-    refused_controls: ClassVar[dict[str, str]] = {"penalty": "it has no β; n alone decides how much KL is spent"}
+    refused_controls: ClassVar[dict[str, str]] = {
+        "penalty": "it has no β; n alone decides how much KL is spent"
+    }
     takes_steps: ClassVar[bool] = False
     samples: int = Field(64, ge=4, strict=True)
     """Samples per prompt from which the law of every n is known; n is at most a quarter of it."""
@@ -33,7 +35,8 @@ class BestOfN(Method):
         return self.samples // 4
 
     def sizes(self, control: AnyControl, budget: float | None) -> list[int]:
-        """Every n to draw at: the smallest whose KL bound reaches each value of a path, or a budget (nats)."""
+        """Every n to draw at: the smallest whose KL bound reaches each value of a path, or a budget
+        (nats)."""
         from analysis.best_of_n import kl_bound
 
         n = np.arange(2, self.steps + 1)

@@ -1,6 +1,7 @@
 """Best-of-n, distilled: the proxy's favourites among n samples of π_ref, taught to the policy by TRL's SFT.
 
-Also known as rejection-sampling fine-tuning; its limit, with enough prompts and steps, is the best-of-n policy.
+Also known as rejection-sampling fine-tuning; its limit, with enough prompts and steps, is the best-of-n
+policy.
 """
 
 from __future__ import annotations

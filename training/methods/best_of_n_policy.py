@@ -36,7 +36,8 @@ def draw_points(method: BestOfN, job: PolicyJob) -> None:
 
 
 def pool(job: PolicyJob, items: pd.DataFrame, samples: int, seed: int) -> tuple[pd.DataFrame, Pool]:
-    """`samples` completions of π_ref for each item, in the order of the items, and their ranks by the proxy."""
+    """`samples` completions of π_ref for each item, in the order of the items, and their ranks by the
+    proxy."""
     tokenizer = job.world.tokenizer()
     drawn = sample.draw(
         sample.load_policy(job.reference),

@@ -11,9 +11,10 @@ from trl import SFTConfig, SFTTrainer
 from trl.trainer.utils import disable_dropout_in_model
 
 from training.methods.best_of_n_policy import pool
+from training.methods.driver import Run
 from training.methods.job import PolicyJob
 from training.methods.offline_trainer import Rows, laid_out, offline_arguments
-from training.methods.steering import Resumable, Run
+from training.methods.steering import Resumable
 from training.streams import stream
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ class ResumableSftTrainer(Resumable, SFTTrainer):
 
 
 def favourites(method: BestOfNDistilled, job: PolicyJob) -> Rows:
-    """Columns input_ids and completion_mask of the proxy's favourite for each prompt, ties broken at random."""
+    """Columns input_ids and completion_mask of the proxy's favourite for each prompt, ties broken at
+    random."""
     items = job.world.prompts("policy")
     items = items.iloc[np.arange(method.prompts) % len(items)].reset_index(drop=True)
     drawn, ranked = pool(job, items, method.n, stream(job.seed, "pool"))

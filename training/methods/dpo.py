@@ -1,7 +1,8 @@
 """Direct preference optimisation and its relatives through trl.DPOTrainer, on token ids as they were sampled.
 
-Rafailov et al. 2023 (arXiv 2305.18290). With pairs from π_ref and Bradley–Terry labels of a reward r, the minimum of
-the sigmoid loss over all policies is π_ref·exp(r/β)/Z, the policy that RLOO climbs to at the same β.
+Rafailov et al. 2023 (arXiv 2305.18290). With pairs from π_ref and Bradley–Terry labels of a reward r, the
+minimum of the sigmoid loss over all policies is π_ref·exp(r/β)/Z, the policy that RLOO climbs to at the same
+β.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ class Dpo(Preferences):
         "sigmoid", "ipo", "hinge", "robust", "exo_pair", "nca_pair", "sppo_hard", "aot", "aot_unpaired",
         "apo_zero", "apo_down", "discopop", "sigmoid_norm",
     ] = "sigmoid"  # fmt: skip
-    """TRL's `loss_type`. TRL divides the log-ratios of `ipo` and `sigmoid_norm` by the completions' lengths."""
+    """TRL's `loss_type`. TRL divides the log-ratios of `ipo` and `sigmoid_norm` by the completions'
+    lengths."""
     label_smoothing: float = Field(0.0, ge=0, lt=0.5)
     """Assumed share of flipped labels, for the losses that allow for them."""
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from trl import GRPOConfig, GRPOTrainer
 
+from training.methods.driver import group_arguments, train_groups
 from training.methods.job import PolicyJob
-from training.methods.steering import Steered, group_arguments, train_groups
+from training.methods.steering import Steered
 
 if TYPE_CHECKING:
     from training.methods.on_policy import OnPolicy

@@ -1,7 +1,8 @@
 """Kahneman–Tversky optimisation through trl.KTOTrainer (Ethayarajh et al. 2024, arXiv 2402.01306).
 
-It learns from single completions, each desirable or not: of every labelled pair the chosen one is, the rejected one
-is not. TRL's "KL" in its loss is a baseline from mismatched prompts and completions, and no measurement of ours.
+It learns from single completions, each desirable or not: of every labelled pair the chosen one is, the
+rejected one is not. TRL's "KL" in its loss is a baseline from mismatched prompts and completions, and no
+measurement of ours.
 """
 
 from __future__ import annotations

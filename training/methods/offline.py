@@ -15,8 +15,8 @@ class Offline(TrainedMethod):
     """Passes over a fixed set of examples; the policy's own samples are only measured."""
 
     refused_controls: ClassVar[dict[str, str]] = {
-        "target": "it draws no rollouts, so no controller learns the KL; measure along its epochs and compare at "
-        "equal KL"
+        "target": "it draws no rollouts, so no controller learns the KL; measure along its epochs instead "
+        "and compare at equal KL"
     }
     epochs: float = Field(1.0, gt=0)
     """Passes over the examples."""
@@ -42,10 +42,12 @@ class Preferences(Offline):
     """Learns from pairs of completions, one of each preferred."""
 
     beta: float = Field(0.1, gt=0)
-    """Coefficient of the implicit reward β·log(π/π_ref); at its optimum, the price of KL in s.d. of the proxy."""
+    """Coefficient of the implicit reward β·log(π/π_ref); at its optimum, the price of KL in s.d. of the
+    proxy."""
     labels: Literal["proxy", "annotator"] = "proxy"
-    """Who prefers: the proxy, with the Bradley–Terry probability of its standardised rewards, on fresh pairs of
-    π_ref; or the annotator: then the pairs are the very ones that the proxy was trained on, and no proxy is asked."""
+    """Who prefers: the proxy, with the Bradley–Terry probability of its standardised rewards, on fresh pairs
+    of π_ref; or the annotator: then the pairs are the very ones that the proxy was trained on, and no proxy
+    is asked."""
     pairs: int = Field(4000, ge=2, strict=True)
     """Pairs of completions; with the annotator's labels, at most as many as there are."""
 

@@ -1,4 +1,5 @@
-"""The part of offline methods that needs TRL: token ids as sampled, in an order laid out for the whole run."""
+"""The part of offline methods that needs TRL: token ids as sampled, in an order laid out for the whole
+run."""
 
 from __future__ import annotations
 
@@ -14,8 +15,9 @@ from scipy.special import expit
 from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer
 
 from training import pairs
+from training.methods.driver import Run, arguments
 from training.methods.job import PolicyJob
-from training.methods.steering import ProxyReward, Resumable, Run, arguments
+from training.methods.steering import ProxyReward, Resumable
 from training.streams import stream
 
 if TYPE_CHECKING:
@@ -27,7 +29,8 @@ Rows = Mapping[str, list[Any]]
 
 
 class TokenDpoTrainer(Resumable, DPOTrainer):
-    """DPOTrainer on token ids: TRL would decode nothing, but re-tokenise text and end truncated samples in EOS."""
+    """DPOTrainer on token ids: TRL would decode nothing, but re-tokenise text and end truncated samples in
+    EOS."""
 
     def _prepare_dataset(self, dataset: Dataset, *_: Any, **__: Any) -> Dataset:
         return dataset
@@ -51,7 +54,8 @@ def preferences(method: Preferences, job: PolicyJob) -> Rows:
     if method.labels == "annotator":
         assert job.labels is not None
         table = pd.read_parquet(job.labels).head(method.pairs)
-        prompt, chosen, rejected = (table[c].tolist() for c in ("prompt_tokens", "chosen_ids", "rejected_ids"))
+        table = table[["prompt_tokens", "chosen_ids", "rejected_ids"]]
+        prompt, chosen, rejected = (table[name].tolist() for name in table)
         return {
             "prompt_ids": [list(ids[:n]) for n, ids in zip(prompt, chosen, strict=True)],
             "chosen_ids": [list(ids[n:]) for n, ids in zip(prompt, chosen, strict=True)],
@@ -73,16 +77,20 @@ def preferences(method: Preferences, job: PolicyJob) -> Rows:
 
 
 def unpaired(rows: Rows) -> Rows:
-    """Columns prompt_ids, completion_ids and label: the chosen completion is desirable, the rejected is not."""
+    """Columns prompt_ids, completion_ids and label: the chosen completion is desirable, the rejected is
+    not."""
     return {
         "prompt_ids": [p for p in rows["prompt_ids"] for _ in range(2)],
-        "completion_ids": [c for pair in zip(rows["chosen_ids"], rows["rejected_ids"], strict=True) for c in pair],
+        "completion_ids": [
+            c for pair in zip(rows["chosen_ids"], rows["rejected_ids"], strict=True) for c in pair
+        ],
         "label": [True, False] * len(rows["prompt_ids"]),
     }
 
 
 def laid_out(method: Offline, job: PolicyJob, rows: Rows) -> Dataset:
-    """The examples of every step in order: shuffled passes, end to end, so that a resumed run sees the same."""
+    """The examples of every step in order: shuffled passes, end to end, so that a resumed run sees the
+    same."""
     count = len(next(iter(rows.values())))
     needed = method.batch_size * job.steps
     rng = np.random.default_rng(stream(job.seed, "order"))

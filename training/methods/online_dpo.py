@@ -1,7 +1,8 @@
-"""Online DPO through TRL's experimental trainer: two fresh completions per prompt, the proxy's favourite is chosen.
+"""Online DPO through TRL's experimental trainer: two fresh completions per prompt, the proxy's favourite is
+chosen.
 
-Guo et al. 2024 (arXiv 2402.04792). β is the sharpness of the preference loss and not a price of KL: labels are the
-proxy's verdicts without noise, under which no β keeps the policy near π_ref for good.
+Guo et al. 2024 (arXiv 2402.04792). β is the sharpness of the preference loss and not a price of KL: labels
+are the proxy's verdicts without noise, under which no β keeps the policy near π_ref for good.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ class OnlineDpo(TrainedMethod):
     trl_config: ClassVar[str] = "experimental.online_dpo.OnlineDPOConfig"
     trl_fields: ClassVar[frozenset[str]] = frozenset({"loss_type"})
     refused_controls: ClassVar[dict[str, str]] = {
-        "target": "its β is the sharpness of a preference loss, not a price of KL that a controller could move"
+        "target": "its β is the sharpness of a loss, not a price of KL that a controller could move"
     }
     beta: float = Field(0.1, gt=0)
     """Sharpness of the loss, per nat of log-ratio."""

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from datasets import Dataset
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
 from trl.experimental.online_dpo import OnlineDPOConfig, OnlineDPOTrainer
 
 from reward_models import trl_arguments
 from reward_models.callbacks import require_finite
+from training.methods.driver import Run, arguments, prompts
 from training.methods.job import PolicyJob
-from training.methods.steering import ProxyReward, Resumable, Run, arguments, prompts
+from training.methods.steering import ProxyReward, Resumable
 
 if TYPE_CHECKING:
     from training.methods.online_dpo import OnlineDpo
@@ -44,7 +45,7 @@ class OnlineDpoKLTrainer(Resumable, OnlineDPOTrainer):
         self, prompts: Any, completions: Any, completion_ids_list: list[list[int]], **kwargs: Any
     ) -> torch.Tensor:
         """TRL hands over rows padded behind EOS; the proxy reads what was sampled."""
-        eos = self.processing_class.eos_token_id
+        eos = cast(PreTrainedTokenizerBase, self.processing_class).eos_token_id
         sampled = [ids[: ids.index(eos) + 1] if eos in ids else ids for ids in completion_ids_list]
         rewards: torch.Tensor = super()._calculate_rewards_from_functions(
             prompts, completions, sampled, **kwargs

@@ -1,15 +1,17 @@
-"""Proximal policy optimisation (Schulman et al. 2017, arXiv 1707.06347) with a critic and GAE, over TRL's GRPO.
+"""Proximal policy optimisation (Schulman et al. 2017, arXiv 1707.06347) with a critic and GAE, over TRL's
+GRPO.
 
-TRL 1.13 removed its PPO. What PPO needs beyond GRPO is small: advantages for each token, from a critic, in place of
-one per completion, from the group. GRPO's loss is PPO's clipped surrogate already and takes advantages of shape
-(B, T), a seam that TRL keeps for subclasses; rollouts, log-probabilities, gradient accumulation, checkpoints and
-logging stay TRL's, and the KL meter and controls are those of every other method. A trainer of our own on accelerate
-would have to repeat all of that to save one override. The critic is π_ref's network with a scalar head per token; its
-loss joins the policy's and its parameters the policy's optimiser, so TRL's checkpoints carry its optimiser state.
+TRL 1.13 removed its PPO. What PPO needs beyond GRPO is small: advantages for each token, from a critic, in
+place of one per completion, from the group. GRPO's loss is PPO's clipped surrogate already and takes
+advantages of shape (B, T), a seam that TRL keeps for subclasses; rollouts, log-probabilities, gradient
+accumulation, checkpoints and logging stay TRL's, and the KL meter and controls are those of every other
+method. A trainer of our own on accelerate would have to repeat all of that to save one override. The critic
+is π_ref's network with a scalar head per token; its loss joins the policy's and its parameters the policy's
+optimiser, so TRL's checkpoints carry its optimiser state.
 
-Rewards per token are −β (log π − log π_ref), and the proxy's reward on the last one (Stiennon et al. 2020, arXiv
-2009.01325, §3.4): the same objective as RLOO's, E[R] − β·KL per sequence. Advantages are not whitened, which would
-change the exchange rate between reward and KL with every batch.
+Rewards per token are −β (log π − log π_ref), and the proxy's reward on the last one (Stiennon et al. 2020,
+arXiv 2009.01325, §3.4): the same objective as RLOO's, E[R] − β·KL per sequence. Advantages are not whitened,
+which would change the exchange rate between reward and KL with every batch.
 """
 
 from __future__ import annotations
@@ -34,7 +36,8 @@ class Ppo(OnPolicy):
     critic_learning_rate: float = Field(2e-3, gt=0)
     """AdamW step size of the critic."""
     gae_lambda: float = Field(0.95, ge=0, le=1)
-    """How far credit reaches back without the critic (Schulman et al. 2015, arXiv 1506.02438); 1: all the way."""
+    """How far credit reaches back without the critic (Schulman et al. 2015, arXiv 1506.02438); 1: all the
+    way."""
 
     def problems(self) -> list[str]:
         found = super().problems()

@@ -9,9 +9,10 @@ import torch
 from transformers import AutoModelForTokenClassification, PreTrainedModel, TrainerCallback
 
 from training.methods import grpo_trainer
+from training.methods.driver import train_groups
 from training.methods.grpo_trainer import GrpoKLTrainer
 from training.methods.job import PolicyJob
-from training.methods.steering import SMALLEST_BETA, train_groups
+from training.methods.steering import SMALLEST_BETA, ProxyReward
 from training.streams import stream
 
 if TYPE_CHECKING:
@@ -58,12 +59,18 @@ class PpoTrainer(GrpoKLTrainer):
     """
 
     def __init__(
-        self, *args: Any, critic: PreTrainedModel, settings: Ppo, callbacks: list[TrainerCallback], **kwargs: Any
+        self,
+        *args: Any,
+        critic: PreTrainedModel,
+        settings: Ppo,
+        callbacks: list[TrainerCallback],
+        **kwargs: Any,
     ) -> None:
         self._coefficient = settings.beta
         super().__init__(*args, callbacks=[*callbacks, _FreshGradients(critic)], **kwargs)
         self.critic = critic.to(self.accelerator.device)
         self.settings = settings
+        self.proxy: ProxyReward = kwargs["reward_funcs"]
 
     @property
     def coefficient(self) -> float:
@@ -91,7 +98,7 @@ class PpoTrainer(GrpoKLTrainer):
         ratio = batch["old_per_token_logps"] - batch["ref_per_token_logps"]
         rewards = -coefficient * ratio * mask
         last = mask.sum(-1).long() - 1
-        rewards[torch.arange(len(last)), last] += torch.tensor(self.reward_funcs[0].latest).to(rewards)
+        rewards[torch.arange(len(last)), last] += torch.tensor(self.proxy.latest).to(rewards)
         with torch.no_grad():
             values = self._values(batch)
         batch["advantages"] = advantages(rewards, values, mask, self.settings.gae_lambda)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from trl import RLOOConfig, RLOOTrainer
 
+from training.methods.driver import group_arguments, train_groups
 from training.methods.job import PolicyJob
-from training.methods.steering import Steered, group_arguments, train_groups
+from training.methods.steering import Steered
 
 if TYPE_CHECKING:
     from training.methods.rloo import Rloo
