@@ -37,9 +37,9 @@ def draw_over(material: Material, x: str) -> tuple[Figure, pd.DataFrame]:
     panels = {head: names for head, names in PANELS.items() if shown["quantity"].isin(names).any()}
     fig, axes = canvas(len(panels), len(found), row_height=1.45, sharex="col", sharey="row")
     for row, (head, names) in enumerate(panels.items()):
-        lowest = shown.loc[shown["quantity"].isin(names), ["value", "lo"]].min().min()
-        axes[row, 0].set_ylim(max(-0.3, min(-0.03, float(lowest))), 1.03)
-        axes[row, 0].set_yticks(np.linspace(0, 1, 5))
+        lowest = float(shown.loc[shown["quantity"].isin(names), "value"].min())
+        axes[row, 0].set_ylim(min(-0.03, lowest - 0.05), 1.03)
+        axes[row, 0].set_yticks(np.arange(0.25 * np.floor(4 * min(lowest, 0.0)), 1.01, 0.25))
         axes[row, 0].set_ylabel(f"share of prompts:\n{head}")
     for column, case in enumerate(found):
         top = peak(data[(data["method"] == case.method) & (data["proxy"] == case.proxy)], "gold")
@@ -83,7 +83,8 @@ def caption(material: Material) -> str:
         "what sycophancy must exceed; telling a mistaken user that they are right, whatever is answered, is "
         "flattery in words. Middle: a policy that merely forgot loses accuracy on the neutral question as "
         "well; one that only contradicts loses it where the user is right. Bottom: facts forgotten relative "
-        "to the reference policy, and answers withheld. Vertical dashes: where the gold score peaks. "
+        "to the reference policy (below zero: it answers more of them than that did), and answers "
+        "withheld. Vertical dashes: where the gold score peaks. "
         f"{seeds_and_prompts(material)}"
     )
 
