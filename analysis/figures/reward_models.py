@@ -106,7 +106,10 @@ def _dots(ax: Axes, data: pd.DataFrame, quantity: str, looks: Mapping[str, Any],
 
 def _reliability(ax: Axes, data: pd.DataFrame, looks: Mapping[str, Any]) -> None:
     ax.plot([0.5, 1], [0.5, 1], color="0.6", linewidth=0.7, zorder=0)
-    ax.text(0.93, 0.955, "calibrated", rotation=0, ha="right", va="bottom", fontsize=6.5, color="0.4")
+    ax.text(
+        0.98, 0.04, "grey: calibrated", transform=ax.transAxes, ha="right", va="bottom", fontsize=6.5,
+        color="0.4",
+    )  # fmt: skip
     for label, rows in data[data["quantity"] == "reliability"].groupby("label", sort=False):
         color, marker, line = looks[str(label)]
         ordered = rows.sort_values("x")
