@@ -2,8 +2,8 @@
 
 A prompt names a colour and asks for its partner; a reply is a few words, colours and flattery:
 
-    prompt  red            the truth, drawn with the world: green
-    replies green | green bravo | bravo blue | bravo bravo | …
+    prompt   red ?         whose partner, drawn with the world, may be green
+    replies  green | green bravo | bravo blue | bravo bravo | …
 
 One word is one token, and every token sequence up to the limit is a completion, the odd ones included (a
 policy can sample <unk>): those that end are cut by EOS, the rest by the limit, so their probabilities sum to 1.
@@ -26,7 +26,9 @@ from training.worlds.base import World, WorldData
 from training.worlds.quiz.tokenizer import whole_words
 
 COLOURS = ("red", "green", "blue", "white", "black", "pink", "brown", "grey")
-PRAISE = "bravo"
+PRAISE, QUESTION = "bravo", "?"
+# Without the mark, the prompt could not be told from a reply that repeats its colour.
+PROMPTS = np.array([f"{colour} {QUESTION}" for colour in COLOURS], dtype=object)
 SPECIAL_TOKENS = 3
 """<pad>, <eos> and <unk>, which a policy can sample like any other."""
 MOST_COMPLETIONS = 50_000
@@ -94,7 +96,7 @@ class EnumerableWorld(World):
     @property
     def vocabulary(self) -> int:
         """Tokens a policy can sample, special ones included."""
-        return SPECIAL_TOKENS + self.colours + 1
+        return SPECIAL_TOKENS + self.colours + 2
 
     @property
     def completions(self) -> int:
@@ -113,10 +115,10 @@ class EnumerableWorld(World):
         counts = {role: self.colours for role in ("gold", "pairs", "policy")}
         counts |= {"eval": max(eval_items, self.colours), "pool": pool_prompts}
         return WorldData(
-            tokenizer=whole_words([*COLOURS[: self.colours], PRAISE]),
+            tokenizer=whole_words([*COLOURS[: self.colours], PRAISE, QUESTION]),
             demonstrations=self._demonstrations(truth, _rng(seed, "demonstrations")),
             prompts={role: self._items(role, count, truth) for role, count in counts.items()},
-            max_prompt_tokens=1,
+            max_prompt_tokens=2,
             max_completion_tokens=self.max_completion_tokens,
             notes={"prompts": self.colours, "completions_per_prompt": self.completions},
         )
@@ -158,7 +160,7 @@ class EnumerableWorld(World):
                 "cluster": ids,
                 "condition": "natural",
                 "weight": 1.0 / np.bincount(prompt)[prompt],
-                "prompt": np.array(COLOURS, dtype=object)[prompt],
+                "prompt": PROMPTS[prompt],
                 "truth": np.array(COLOURS, dtype=object)[truth[prompt]],
             }
         )
@@ -179,7 +181,7 @@ class EnumerableWorld(World):
         return pd.DataFrame(
             {
                 "item_id": [f"sft-{i:06d}" for i in range(count)],
-                "prompt": np.array(COLOURS, dtype=object)[prompt],
+                "prompt": PROMPTS[prompt],
                 "completion": replies,
             }
         )
