@@ -6,9 +6,10 @@ from typing import Annotated
 
 from pydantic import Field
 
+from training.worlds.enumerable import EnumerableWorld
 from training.worlds.quiz import QuizWorld
 from training.worlds.text import TextWorld
 
-AnyWorld = Annotated[QuizWorld | TextWorld, Field(discriminator="type")]
+AnyWorld = Annotated[QuizWorld | TextWorld | EnumerableWorld, Field(discriminator="type")]
 
-__all__ = ["AnyWorld", "QuizWorld", "TextWorld"]
+__all__ = ["AnyWorld", "EnumerableWorld", "QuizWorld", "TextWorld"]

@@ -1,0 +1,130 @@
+"""Every trainer against the optimum it is supposed to find: π* = π_ref·exp(r/β)/Z, prompt by prompt.
+
+A broken trainer must not pass: each bug below is planted in RLOO, which is trained as the sound one is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from laboratory import NETWORK, Laboratory
+from transformers import PreTrainedModel
+
+from analysis import exact
+from training.methods import Rloo, rloo_trainer
+from training.methods.rloo_trainer import KLTrainer
+
+BETA = 0.5
+
+
+class Case(NamedTuple):
+    """A method, and how far from the optimum it may stay."""
+
+    method: Any
+    bound: float
+    """Total variation distance to π*, mean over prompts."""
+
+
+RLOO = Rloo(
+    beta=BETA,
+    steps=100,
+    prompts_per_step=2,
+    generations=32,
+    learning_rate=1e-2,
+    trainer={"lr_scheduler_type": "linear"},
+)
+CASES = [
+    Case(RLOO, 0.05),
+]
+
+
+def distance(laboratory: Laboratory, method: Any, out: Path) -> float:
+    """Total variation distance between what `method` trained and π*, mean over prompts."""
+    trained = laboratory.trained(method, out)
+    return float(exact.total_variation(trained, laboratory.optimum(method.beta)).mean())
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.method.type)
+def test_a_trainer_reaches_the_optimum(
+    case: Case, laboratory: Laboratory, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    far = distance(laboratory, case.method, tmp_path / "run")
+    said = f"{case.method.type}: total variation {far:.3f} from π* at β = {case.method.beta:g}"
+    record_property("conformance", f"{said} (bound {case.bound:g})")
+    assert far <= case.bound
+
+
+def test_the_optimum_is_far_enough_to_be_worth_reaching(laboratory: Laboratory) -> None:
+    """Neither standing still nor following the proxy alone comes near any bound."""
+    optimum = laboratory.optimum(BETA)
+    assert exact.total_variation(laboratory.log_reference, optimum).mean() > 0.2
+    assert exact.total_variation(laboratory.optimum(BETA / 3), optimum).mean() > 0.15
+    assert exact.total_variation(laboratory.optimum(-BETA), optimum).mean() > 0.15
+
+
+# ---------------------------------------------------------------- planted bugs
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+def _rollouts(change: Callable[[KLTrainer], None]) -> Plant:
+    """Plant a bug that changes the trainer before each rollout."""
+    sound = KLTrainer._generate_and_score_completions
+
+    def broken(self: KLTrainer, inputs: Any) -> Any:
+        change(self)
+        return sound(self, inputs)
+
+    return lambda patch: patch.setattr(KLTrainer, "_generate_and_score_completions", broken)
+
+
+def _reward_the_kl(trainer: KLTrainer) -> None:
+    trainer.beta = -BETA
+
+
+def _penalise_kl_per_token(trainer: KLTrainer) -> None:
+    lengths = trainer._metrics["train"]["completions/mean_length"]
+    trainer.beta = BETA / (lengths[-1] if lengths else 1.0)
+
+
+def _stale_reference(trainer: KLTrainer) -> None:
+    """KL to the network as it was before fine-tuning."""
+    before = NETWORK.build(trainer.processing_class, max_length=16, seed=0)
+    assert isinstance(trainer.ref_model, PreTrainedModel)
+    trainer.ref_model.load_state_dict(before.state_dict())
+
+
+def _top_k_sampling(patch: pytest.MonkeyPatch) -> None:
+    sound = rloo_trainer._arguments
+
+    def broken(*arguments: Any) -> Any:
+        config = sound(*arguments)
+        config.top_k = 2
+        return config
+
+    patch.setattr(rloo_trainer, "_arguments", broken)
+
+
+BUGS: dict[str, Plant] = {
+    "wrong sign of the KL": _rollouts(_reward_the_kl),
+    "KL per token": _rollouts(_penalise_kl_per_token),
+    "stale reference": _rollouts(_stale_reference),
+    "top-k sampling": _top_k_sampling,
+}
+
+
+@pytest.mark.parametrize("bug", BUGS)
+def test_a_broken_trainer_is_caught(
+    bug: str,
+    laboratory: Laboratory,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    record_property: Callable[[str, object], None],
+) -> None:
+    BUGS[bug](monkeypatch)
+    far = distance(laboratory, RLOO, tmp_path / "run")
+    record_property("conformance", f"rloo with {bug}: total variation {far:.3f}")
+    assert far > 2 * 0.05
