@@ -55,7 +55,7 @@ class Fitted:
 
 
 def pool_law_curves(groups: Sequence[PoolGroup[PoolCurves]], rng: np.random.Generator) -> list[LawCurve]:
-    """One curve per proxy and score over every n >= 2: the estimator is unbiased there, its variance weighs."""
+    """One curve per proxy and score over every n >= 2: the estimator is unbiased there, variance weighs."""
     found = []
     for group in groups:
         for score in (name for name in TRUTHS if name in group.resampled):
@@ -66,9 +66,7 @@ def pool_law_curves(groups: Sequence[PoolGroup[PoolCurves]], rng: np.random.Gene
     return found
 
 
-def rl_law_curves(
-    curves: Sequence[RunCurves], counts: Floats, rng: np.random.Generator
-) -> list[LawCurve]:
+def rl_law_curves(curves: Sequence[RunCurves], counts: Floats, rng: np.random.Generator) -> list[LawCurve]:
     """One curve per method, proxy and score over all its path runs; no other control traces a frontier.
 
     A failed run counts for the points it left, if any lies where the law is fitted: to drop it would be

@@ -67,13 +67,13 @@ def forecasts(
         found.append(Forecasted(*of, EARLY, from_early_points(early, rng)))
         mine = next((group for group in frontiers if group.proxy == run.run.proxy), None)
         if mine is not None and "gold" in mine.resampled:
-            found.append(Forecasted(*of, BASE, _from_frontier(Curve.of(measured, counts, rng), mine, frontier)))
+            found.append(
+                Forecasted(*of, BASE, _from_frontier(Curve.of(measured, counts, rng), mine, frontier))
+            )
     return found
 
 
-def _from_frontier(
-    curve: Curve, replicates: PoolGroup[Replicate], frontier: pd.DataFrame
-) -> Forecast | str:
+def _from_frontier(curve: Curve, replicates: PoolGroup[Replicate], frontier: pd.DataFrame) -> Forecast | str:
     table = frontier[frontier["proxy"] == replicates.proxy]
     reliable = table["reliable"].to_numpy(dtype=bool)
     if not reliable.any():
@@ -84,7 +84,7 @@ def _from_frontier(
 
 def forecast_row(of: Forecasted) -> pd.DataFrame:
     """One row of `FORECAST_COLUMNS`."""
-    row = dict.fromkeys(FORECAST_COLUMNS, np.nan) | {
+    row: dict[str, object] = {name: np.nan for name in FORECAST_COLUMNS} | {
         "forecast": of.name, "method": of.method, "proxy": of.proxy, "source": of.source, "weights": "",
         "refused": None,
     }  # fmt: skip

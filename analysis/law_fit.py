@@ -9,9 +9,9 @@ term, which stands for the law not being exact, the first points alone would dec
 Intervals. Prompts are drawn anew, the same for all runs, and everything is fitted again. On top of that each
 replicate moves the coefficients as another set of units (proxy seeds, or policy seeds) would: by the units'
 own influence on the fit. What prompts and units do together (a run's own sampling noise) is in both, so the
-prompts' share is shrunk by it: the two-way cluster-robust variance of Cameron, Gelbach & Miller (2011, Journal
-of Business & Economic Statistics 29:238). The spread is then inflated to that of a t, so that three seeds give
-the wide interval that three seeds deserve.
+prompts' share is shrunk by it: the two-way cluster-robust variance of Cameron, Gelbach & Miller (2011,
+Journal of Business & Economic Statistics 29:238). The spread is then inflated to that of a t, so that three
+seeds give the wide interval that three seeds deserve.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import f as f_distribution
+from scipy.stats import t as t_distribution
 
 from analysis.bootstrap import LEVEL, percentile_interval
 from analysis.curves import Curve
@@ -134,12 +135,14 @@ class Fit:
         """How much further a region must reach because its shape, too, is estimated from few units: the
         root of Hotelling's T² over 2F."""
         n = max(self.freedom, 1.05)
-        return float(np.sqrt(n / (n - 1) * f_distribution.ppf(LEVEL, 2, n - 1) / f_distribution.ppf(LEVEL, 2, n)))
+        return float(
+            np.sqrt(n / (n - 1) * f_distribution.ppf(LEVEL, 2, n - 1) / f_distribution.ppf(LEVEL, 2, n))
+        )
 
     def correlation(self) -> float:
         """Rank correlation of α and β over the replicates."""
-        ranks = [np.argsort(np.argsort(each)) for each in self.replicates[:2]]
-        return float(np.corrcoef(*ranks)[0, 1])
+        alpha, beta = (np.argsort(np.argsort(each)) for each in self.replicates[:2])
+        return float(np.corrcoef(alpha, beta)[0, 1])
 
 
 def fit_curve(law: Law, curve: Curve) -> Fit:
@@ -159,7 +162,7 @@ def fit_curve(law: Law, curve: Curve) -> Fit:
     replicates = _replicates(law, curve, weight, estimate, spread)
     if not np.isfinite(replicates[:2]).all():
         return Fit(law, len(curve), refused=COLLINEAR)
-    return replace(_described(law, curve, estimate, replicates, variance), freedom=spread.freedom)
+    return _described(law, curve, estimate, replicates, variance, spread)
 
 
 def measurement_variance(law: Law, estimate: Coefficients, curve: Curve) -> Floats:
@@ -178,11 +181,21 @@ def _refusal(curve: Curve) -> str | None:
 
 
 def _described(
-    law: Law, curve: Curve, estimate: Coefficients, replicates: Coefficients, variance: Floats
+    law: Law,
+    curve: Curve,
+    estimate: Coefficients,
+    replicates: Coefficients,
+    variance: Floats,
+    spread: Spread,
 ) -> Fit:
     """The fit with its intervals, unless its shape is not identified."""
-    intervals = [tuple(float(x) for x in percentile_interval(each)) for each in replicates]
-    alpha_ci, beta_ci, shape_ci = ((lo, hi) for lo, hi in intervals)
+    # Replicates are as wide as the combination of coefficients with the fewest degrees of freedom needs: β,
+    # which says whether there is a peak, and the peak are near it, α has more.
+    narrower = (float(_t_quantile(spread.alpha_freedom) / _t_quantile(spread.freedom)), 1.0, 1.0)
+    alpha_ci, beta_ci, shape_ci = (
+        _interval(float(middle), each, ratio)
+        for middle, each, ratio in zip(estimate, replicates, narrower, strict=True)
+    )
     # The null has no such problem: a straight line is κ = 0, and none of its shapes means a peak.
     if law.shape_name is not None and law.bend is not None:
         low, high = law.shapes[0], law.shapes[-1]
@@ -208,8 +221,19 @@ def _described(
         chi2=float((residual**2 / np.maximum(variance, 1e-18)).sum()),
         estimate=estimate,
         replicates=replicates,
+        freedom=spread.freedom,
     )
     return _with_peak(fit, curve.d) if has_beta else fit
+
+
+def _interval(middle: float, replicates: Floats, ratio: float) -> tuple[float, float]:
+    """Percentile interval of replicates that are drawn towards `middle` by `ratio`."""
+    lo, hi = percentile_interval(middle + ratio * (replicates - middle))
+    return float(lo), float(hi)
+
+
+def _t_quantile(freedom: Floats | float) -> Floats:
+    return np.asarray(t_distribution.ppf((1 + LEVEL) / 2, freedom))
 
 
 def _with_peak(fit: Fit, d: Floats) -> Fit:
@@ -282,8 +306,10 @@ class Spread(NamedTuple):
 
     prompts: float
     """Share of the prompts' spread, as an s.d., that the spread between units does not hold already."""
+    alpha_freedom: float
+    """Degrees of freedom (Satterthwaite) of α."""
     freedom: float
-    """Degrees of freedom of the whole (Satterthwaite)."""
+    """Those of the combination of α and β in which units matter most."""
 
 
 def _spread(law: Law, curve: Curve, weight: Floats, shape: float) -> Spread:
@@ -293,7 +319,7 @@ def _spread(law: Law, curve: Curve, weight: Floats, shape: float) -> Spread:
     # Drawing C clusters with replacement gives (C-1)/C of the variance.
     whole = np.sqrt(curve.clusters / (curve.clusters - 1))
     if not units:
-        return Spread(whole, curve.clusters - 1)
+        return Spread(whole, curve.clusters - 1, curve.clusters - 1)
     used = 1 + (law.bend is not None)
     together, apart = (
         np.cov(np.stack(_at_shape(law, d, y, weight, shape)[:used])).reshape(used, used)
@@ -303,16 +329,20 @@ def _spread(law: Law, curve: Curve, weight: Floats, shape: float) -> Spread:
     common = float(np.clip(units / (units - 1) * (1 - ratio), 0, 1))
     influence = _influence(law, curve, weight, shape)[:, :used]
     between = influence.T @ influence
-    # Of all combinations of α and β, the one in which units matter most: there the fewest degrees are left.
-    share = float(np.linalg.eigvals(np.linalg.solve(between + common * together, between)).real.max())
-    freedom = 1 / (share**2 / (units - 1) + (1 - share) ** 2 / (curve.clusters - 1))
-    return Spread(whole * float(np.sqrt(common)), freedom)
+    total = between + common * together
+
+    def freedom(share: float) -> float:
+        return 1 / (share**2 / (units - 1) + (1 - share) ** 2 / (curve.clusters - 1))
+
+    worst = float(np.linalg.eigvals(np.linalg.solve(total, between)).real.max())
+    alpha = float(between[0, 0] / total[0, 0])
+    return Spread(whole * float(np.sqrt(common)), freedom(alpha), freedom(worst))
 
 
 def _solve(law: Law, d: Floats, y: Floats, weight: Floats) -> Coefficients:
     """The best shape, by weighted squares, and the coefficients there, over the last axis."""
-    best = None
-    least = np.inf
+    best: Coefficients | None = None
+    least: Floats = np.empty(0)
     for shape in law.shapes:
         alpha, beta, squares = _at_shape(law, d, y, weight, shape)
         found = Coefficients(alpha, beta, np.full(alpha.shape, shape))
@@ -326,9 +356,7 @@ def _solve(law: Law, d: Floats, y: Floats, weight: Floats) -> Coefficients:
     return best
 
 
-def _at_shape(
-    law: Law, d: Floats, y: Floats, weight: Floats, shape: float
-) -> tuple[Floats, Floats, Floats]:
+def _at_shape(law: Law, d: Floats, y: Floats, weight: Floats, shape: float) -> tuple[Floats, Floats, Floats]:
     """Weighted least squares over the last axis: α, β and the weighted squares left. NaN where the two
     features are collinear."""
     safe = np.maximum(d, 1e-12)

@@ -1,9 +1,10 @@
 """A recovery study: sweeps with planted laws, fitted as real ones are.
 
-What is planted beside the law has the size that runs of the quiz world show: scores of a prompt cluster spread
-by about 0.9 s.d. at the end of a path and less before, KLs by as much as their mean; neighbouring points of a
-run are correlated at 0.8 to 0.9 in score and less in KL; part of the spread is common to all runs, which share
-their prompts, and part a run's own. α and β differ between proxy seeds, and half as much between policies.
+What is planted beside the law has the size that runs of the quiz world show: scores of a prompt cluster
+spread by about 0.9 s.d. at the end of a path and less before, KLs by as much as their mean; neighbouring
+points of a run are correlated at 0.8 to 0.9 in score and less in KL; part of the spread is common to all
+runs, which share their prompts, and part a run's own. α and β differ between proxy seeds, and half as much
+between policies.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from analysis.bootstrap import REPLICATES, ClusterSums, draw_clusters
 from analysis.curves import Curve, Measured
-from analysis.law_fit import Fit, fit_curve
+from analysis.law_fit import fit_curve
 from analysis.laws import LAWS, Law
 
 Floats = NDArray[np.float64]
@@ -66,11 +67,12 @@ def study(
     found = np.array([(fit.alpha, fit.beta) for fit in fits], dtype=float)
     with np.errstate(divide="ignore", invalid="ignore"):
         bias = found.mean(axis=0) / truth - 1
-    peak = float(law.peak(*(np.array(x) for x in (*truth, np.nan)))) ** 2
+    peak = float(law.peak(np.array(truth[0]), np.array(truth[1]), np.array(np.nan))) ** 2
+    peaks = [_holds(fit.peak_kl_ci, peak) for fit in fits if fit.peak_kl_ci is not None]
     covered = {
         "alpha": float(np.mean([_holds(fit.alpha_ci, truth[0]) for fit in fits])),
         "beta": float(np.mean([_holds(fit.beta_ci, truth[1]) for fit in fits])),
-        "peak": float(np.mean([_holds(fit.peak_kl_ci, peak) for fit in fits if fit.peak_kl_ci] or [np.nan])),
+        "peak": float(np.mean(peaks)) if peaks else float("nan"),
         "region": float(np.mean([fit.holds(*truth) for fit in fits])),
     }
     no_peak = float(np.mean([fit.peak_kl is None for fit in fits]))
