@@ -6,18 +6,12 @@ variance, with the covariance of both errors), and the fit is repeated with the 
 1/(variance + its median): scores are paired with π_ref, so errors go to 0 with d, and without the second
 term, which stands for the law not being exact, the first points alone would decide the fit.
 
-Intervals. Prompts are drawn anew, the same for all runs, and everything is fitted again. On top of that each
-replicate moves the coefficients as another set of units (proxy seeds, or policy seeds) would: by the units'
-own influence on the fit. What prompts and units do together (a run's own sampling noise) is in both, so the
-prompts' share is shrunk by it: the two-way cluster-robust variance of Cameron, Gelbach & Miller (2011,
-Journal of Business & Economic Statistics 29:238). The spread is then inflated to that of a t, so that three
-seeds give the wide interval that three seeds deserve.
+Intervals come from the replicates of `analysis.law_replicates`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +20,7 @@ from scipy.stats import t as t_distribution
 
 from analysis.bootstrap import LEVEL, percentile_interval
 from analysis.curves import Curve
+from analysis.law_replicates import Coefficients, Spread, draw_replicates, solve, spread_of
 from analysis.laws import Law
 
 Floats = NDArray[np.float64]
@@ -35,14 +30,6 @@ MIN_SPAN = 2.0
 """A fit needs max(d)/min(d) of at least this: on a narrower range α and β trade off freely."""
 COLLINEAR = "the points do not tell the coefficients apart"
 REWEIGHTINGS = 3
-
-
-class Coefficients(NamedTuple):
-    """α, β and shape of one fit or of many: (...)."""
-
-    alpha: Floats
-    beta: Floats
-    shape: Floats
 
 
 @dataclass(frozen=True)
@@ -154,12 +141,12 @@ def fit_curve(law: Law, curve: Curve) -> Fit:
     for _ in range(REWEIGHTINGS):
         # A floor for curves without noise, where all points weigh alike.
         weight = 1 / (variance + max(float(np.median(variance)), 1e-18))
-        estimate = _solve(law, curve.d, curve.y, weight)
+        estimate = solve(law, curve.d, curve.y, weight)
         if not np.isfinite(estimate[:2]).all():
             return Fit(law, len(curve), refused=COLLINEAR)
         variance = measurement_variance(law, estimate, curve)
-    spread = _spread(law, curve, weight, float(estimate.shape))
-    replicates = _replicates(law, curve, weight, estimate, spread)
+    spread = spread_of(law, curve, weight, float(estimate.shape))
+    replicates = draw_replicates(law, curve, weight, estimate, spread)
     if not np.isfinite(replicates[:2]).all():
         return Fit(law, len(curve), refused=COLLINEAR)
     return _described(law, curve, estimate, replicates, variance, spread)
@@ -201,6 +188,9 @@ def _described(
         low, high = law.shapes[0], law.shapes[-1]
         if shape_ci[0] <= low and shape_ci[1] >= high:
             why = f"{law.shape_name} is not identified: its interval holds all of {low:g} to {high:g}"
+            return Fit(law, len(curve), refused=why)
+        if beta_ci[0] <= 0 <= beta_ci[1]:
+            why = f"{law.shape_name} is not identified: without a bend (β may be 0) every value does"
             return Fit(law, len(curve), refused=why)
         if not low < estimate.shape < high:
             why = f"{law.shape_name} is not identified: it runs to the end of {low:g} to {high:g}"
@@ -255,121 +245,3 @@ def _with_peak(fit: Fit, d: Floats) -> Fit:
 
 def _finite(x: float) -> float | None:
     return float(x) if np.isfinite(x) else None
-
-
-def _replicates(
-    law: Law, curve: Curve, weight: Floats, estimate: Coefficients, spread: Spread
-) -> Coefficients:
-    """The fit of every replicate: prompts drawn anew, then moved as another set of units would, the spread
-    of both inflated to a t."""
-    d = curve.d + spread.prompts * (curve.resampled_d - curve.d)
-    y = curve.y + spread.prompts * (curve.resampled_y - curve.y)
-    drawn = _solve(law, d, y, weight)
-    inflation = curve.unit_draws.inflation(spread.freedom)
-    alpha, beta = drawn.alpha.copy(), drawn.beta.copy()
-    # The shape of a replicate is that of its prompts; everything else moves α and β at that shape.
-    for shape in np.unique(drawn.shape):
-        at = np.isclose(drawn.shape, shape, rtol=0, equal_nan=True)
-        centre = _at_shape(law, curve.d, curve.y, weight, float(shape))[:2]
-        moved = _moved_by_units(law, curve, weight, float(shape))[at]
-        for values, middle, move in zip((alpha, beta), centre, moved.T, strict=True):
-            values[at] = middle + inflation[at] * (values[at] - middle + move)
-    return Coefficients(alpha, beta, drawn.shape)
-
-
-def _moved_by_units(law: Law, curve: Curve, weight: Floats, shape: float) -> Floats:
-    """How another set of units would move (α, β): (replicates, 2)."""
-    units = curve.replicating
-    if not units:
-        return np.zeros((len(curve.resampled_y), 2))
-    return np.asarray(curve.unit_draws.normal[:, units] @ _influence(law, curve, weight, shape))
-
-
-def _influence(law: Law, curve: Curve, weight: Floats, shape: float) -> Floats:
-    """How far each unit pulls (α, β) at this shape, scaled so that the squares sum to their variance:
-    (units, 2)."""
-    units = curve.replicating
-    alpha, beta, _ = _at_shape(law, curve.d, curve.y, weight, shape)
-    residual = curve.y - law.value(curve.d, alpha, beta, shape)
-    features = [law.rise(curve.d, shape)]
-    if law.bend is not None:
-        features.append(-law.bend(curve.d, shape))
-    x = np.stack(features, axis=1)
-    pull = np.stack([(weight * residual)[curve.unit == unit] @ x[curve.unit == unit] for unit in units])
-    moved = np.linalg.solve((x * weight[:, None]).T @ x, pull.T).T
-    moved = (moved - moved.mean(axis=0)) * np.sqrt(len(units) / (len(units) - 1))
-    return np.pad(moved, ((0, 0), (0, 2 - moved.shape[1])))
-
-
-class Spread(NamedTuple):
-    """What the variance of an estimate is made of."""
-
-    prompts: float
-    """Share of the prompts' spread, as an s.d., that the spread between units does not hold already."""
-    alpha_freedom: float
-    """Degrees of freedom (Satterthwaite) of α."""
-    freedom: float
-    """Those of the combination of α and β in which units matter most."""
-
-
-def _spread(law: Law, curve: Curve, weight: Floats, shape: float) -> Spread:
-    """Drawn together for all K units, prompts move the coefficients by what the units have in common and by
-    what each has of its own; drawn apart, by 1/K of the first and all of the second."""
-    units = len(curve.replicating)
-    # Drawing C clusters with replacement gives (C-1)/C of the variance.
-    whole = np.sqrt(curve.clusters / (curve.clusters - 1))
-    if not units:
-        return Spread(whole, curve.clusters - 1, curve.clusters - 1)
-    used = 1 + (law.bend is not None)
-    together, apart = (
-        np.cov(np.stack(_at_shape(law, d, y, weight, shape)[:used])).reshape(used, used)
-        for d, y in ((curve.resampled_d, curve.resampled_y), curve.apart)
-    )
-    ratio = float(np.mean(np.diag(apart) / np.diag(together)))
-    common = float(np.clip(units / (units - 1) * (1 - ratio), 0, 1))
-    influence = _influence(law, curve, weight, shape)[:, :used]
-    between = influence.T @ influence
-    total = between + common * together
-
-    def freedom(share: float) -> float:
-        return 1 / (share**2 / (units - 1) + (1 - share) ** 2 / (curve.clusters - 1))
-
-    worst = float(np.linalg.eigvals(np.linalg.solve(total, between)).real.max())
-    alpha = float(between[0, 0] / total[0, 0])
-    return Spread(whole * float(np.sqrt(common)), freedom(alpha), freedom(worst))
-
-
-def _solve(law: Law, d: Floats, y: Floats, weight: Floats) -> Coefficients:
-    """The best shape, by weighted squares, and the coefficients there, over the last axis."""
-    best: Coefficients | None = None
-    least: Floats = np.empty(0)
-    for shape in law.shapes:
-        alpha, beta, squares = _at_shape(law, d, y, weight, shape)
-        found = Coefficients(alpha, beta, np.full(alpha.shape, shape))
-        if best is None:
-            best, least = found, squares
-            continue
-        better = squares < least
-        best = Coefficients(*(np.where(better, new, old) for new, old in zip(found, best, strict=True)))
-        least = np.minimum(squares, least)
-    assert best is not None
-    return best
-
-
-def _at_shape(law: Law, d: Floats, y: Floats, weight: Floats, shape: float) -> tuple[Floats, Floats, Floats]:
-    """Weighted least squares over the last axis: α, β and the weighted squares left. NaN where the two
-    features are collinear."""
-    safe = np.maximum(d, 1e-12)
-    f = law.rise(safe, shape)
-    ff, fy, yy = ((weight * a * b).sum(axis=-1) for a, b in ((f, f), (f, y), (y, y)))
-    if law.bend is None:
-        alpha = np.asarray(fy / ff)
-        return alpha, np.zeros_like(alpha), np.asarray(yy - alpha * fy)
-    g = law.bend(safe, shape)
-    fg, gg, gy = ((weight * a * b).sum(axis=-1) for a, b in ((f, g), (g, g), (g, y)))
-    determinant = ff * gg - fg**2
-    with np.errstate(divide="ignore", invalid="ignore"):
-        singular = determinant <= 1e-12 * ff * gg
-        alpha = np.where(singular, np.nan, (fy * gg - gy * fg) / determinant)
-        slope = np.where(singular, np.nan, (gy * ff - fy * fg) / determinant)
-    return alpha, -slope, np.asarray(yy - alpha * fy - slope * gy)

@@ -75,8 +75,8 @@ def test_peak_is_where_the_fitted_curve_is_highest(name: str) -> None:
 
 @pytest.mark.parametrize("name", TWO)
 def test_flat_noise_has_no_peak(name: str) -> None:
-    fits = [_study(LAWS[name], np.random.default_rng([3, k]), 0.0, 0.0) for k in range(100)]
-    assert sum(fit.peak_kl is None for fit in fits) >= 95
+    fits = [_study(LAWS[name], np.random.default_rng([3, k]), 0.0, 0.0) for k in range(300)]
+    assert sum(fit.peak_kl is None for fit in fits) >= 285
 
 
 def test_a_rising_curve_does_not_get_a_peak_inside_the_data() -> None:
