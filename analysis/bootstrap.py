@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import chi2
 
 Floats = NDArray[np.float64]
 
@@ -57,6 +58,28 @@ def draw_runs(
             runs = members[drawn]
             np.add.at(counts[replicate], rng.choice(runs, size=len(runs)), 1)
     return counts
+
+
+class UnitDraws(NamedTuple):
+    """What it takes to vary the units of replication (seeds) of an estimate, drawn once per curve.
+
+    Drawing K seeds with replacement would give a spread too narrow by (K-1)/K, in K steps, with a normal's
+    tails. Instead each unit's influence on the estimate gets a normal multiplier, and the whole spread is
+    divided by a chi with as many degrees of freedom as its variance was estimated with.
+    """
+
+    normal: Floats
+    """(replicates, units)."""
+    uniform: Floats
+    """(replicates,)."""
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, units: int, replicates: int = REPLICATES) -> UnitDraws:
+        return cls(rng.standard_normal((replicates, units)), rng.uniform(size=replicates))
+
+    def inflation(self, freedom: float) -> Floats:
+        """sqrt(ν/χ²_ν) per replicate: times a normal it makes a t with ν = `freedom`."""
+        return np.asarray(np.sqrt(freedom / chi2.ppf(self.uniform, freedom)))
 
 
 def percentile_interval(replicates: Floats, level: float = LEVEL) -> tuple[Floats, Floats]:

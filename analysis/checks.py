@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.bootstrap import ClusterSums, hump, percentile_interval
-from analysis.laws import Fit
+from analysis.law_fit import Fit
 from analysis.points import RunCurves
 
 ZERO_KL = 1e-6
@@ -47,7 +47,7 @@ def checks(
         "gold_peak_inside": {each.run.run_id: _peak(each, "gold", rng) for each in paths},
         "oracle_peak_inside": {each.run.run_id: _peak(each, "oracle", rng) for each in paths},
         "sycophancy": {each.run.run_id: _sycophancy(points, each.run.run_id) for each in paths},
-        "best_of_n_r2": {name: fit.r2 for name, fit in fits.items() if fit.law == "best_of_n"},
+        "best_of_n_r2": {name: fit.r2 for name, fit in fits.items() if fit.law.name == "best_of_n"},
         "budgets": [
             {
                 "run_id": row.run_id,

@@ -118,6 +118,8 @@ class PoolGroup(Generic[R]):
     replicates: Sequence[R]
     resampled: Mapping[str, Floats]
     """The replicates' curves, resampled: (draws, places)."""
+    counts: Floats
+    """The cluster draws behind them: (draws, clusters)."""
 
     @classmethod
     def of(cls, replicates: Sequence[R], counts: Floats, rng: np.random.Generator) -> PoolGroup[R]:
@@ -128,7 +130,7 @@ class PoolGroup(Generic[R]):
         for name in replicates[0].sums:
             stacked = np.stack([each.sums[name].replicate(counts) for each in replicates])
             resampled[name] = np.einsum("bs,sbn->bn", share, stacked)
-        return cls(replicates, resampled)
+        return cls(replicates, resampled, counts)
 
     @property
     def proxy(self) -> str:

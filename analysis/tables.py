@@ -16,8 +16,34 @@ from numpy.typing import NDArray
 
 from analysis.bootstrap import draw_clusters
 from analysis.checks import checks
-from analysis.fits import BAND_COLUMNS, FIT_COLUMNS, band, fit_row, pool_fits, rl_fits
+from analysis.fits import (
+    BAND_COLUMNS,
+    FIT_COLUMNS,
+    REGION_COLUMNS,
+    band,
+    fit_row,
+    fits,
+    pool_law_curves,
+    region,
+    rl_law_curves,
+)
+from analysis.forecast_tables import (
+    FORECAST_BAND_COLUMNS,
+    FORECAST_COLUMNS,
+    forecast_band,
+    forecast_row,
+    forecasts,
+)
 from analysis.frontier import FRONTIER_COLUMNS, frontier_curves, frontier_table, residuals
+from analysis.law_scores import (
+    LINE_COLUMNS,
+    POINTS_COLUMNS,
+    SCORE_COLUMNS,
+    line_table,
+    points_table,
+    score_laws,
+    score_table,
+)
 from analysis.points import POINT_COLUMNS, RunCurves, SampleKeys, read_answers
 from analysis.pool import (
     CURVES,
@@ -67,6 +93,19 @@ class Tables:
     peak is not bounded; peak_inside_data is None where there is no peak; refused says why there is no fit."""
     fit_bands: pd.DataFrame
     """The fitted laws drawn over the range of their points: `BAND_COLUMNS`."""
+    fit_regions: pd.DataFrame
+    """Outlines of the joint 95 % regions of (α, β): `REGION_COLUMNS`."""
+    law_scores: pd.DataFrame
+    """One row per curve and law, fitted to the first part and scored on the rest:
+    `law_scores.SCORE_COLUMNS`."""
+    law_lines: pd.DataFrame
+    """Those fits drawn over the whole of each curve: `law_scores.LINE_COLUMNS`."""
+    law_points: pd.DataFrame
+    """The points of each curve: `law_scores.POINTS_COLUMNS`."""
+    forecasts: pd.DataFrame
+    """One row per forecast curve and source: `forecast_tables.FORECAST_COLUMNS`."""
+    forecast_bands: pd.DataFrame
+    """The forecasts point by point: `forecast_tables.FORECAST_BAND_COLUMNS`."""
     reward_models: pd.DataFrame
     """One row per card, gold first: name, kind, proxy, proxy_seed, pairs, accuracy, accuracy_lo,
     accuracy_hi, ece, length_correlation, oracle_agreement, gold_agreement, heldout_pairs,
@@ -84,7 +123,9 @@ class Tables:
 
 def tables(experiment: Experiment, *, seed: int = 0) -> Tables:
     """All tables of `experiment`; `seed` drives the resampling alone. Raises `RecordError` on bad records."""
-    cluster_rng, pool_rng, run_rng, check_rng, frontier_rng = np.random.default_rng(seed).spawn(5)
+    cluster_rng, pool_rng, run_rng, check_rng, frontier_rng, forecast_rng = np.random.default_rng(seed).spawn(
+        6
+    )
     counts = draw_clusters(cluster_rng, experiment.items["cluster"].nunique())
     curves = [RunCurves.read(experiment, run) for run in experiment.runs]
     evidence = _evidence(experiment)
@@ -93,13 +134,16 @@ def tables(experiment: Experiment, *, seed: int = 0) -> Tables:
     pool = best_of_n_curves(scored) if scored else []
     groups = _pool_groups(pool, pool_rng)
     tilted = _pool_groups(frontier_curves(scored) if scored else [], frontier_rng)
-    fitted = pool_fits(groups) | rl_fits(curves, counts, run_rng)
+    law_curves = pool_law_curves(groups, run_rng) + rl_law_curves(curves, counts, run_rng)
+    fitted = fits(law_curves)
     points = _points(curves, counts, evidence, probes)
     pairs = {run.proxy: run.proxy_pairs for run in experiment.runs}
     pairs |= {name: proxy["pairs"] for name, proxy in experiment.proxies.items() if "pairs" in proxy}
     budgets = _budgets(points)
     frontier = _stack([frontier_table(g, pairs.get(g.proxy)) for g in tilted], FRONTIER_COLUMNS)
     frontier = frontier.astype({"reliable": bool})
+    compared = [score_laws(each) for each in law_curves]
+    foreseen = forecasts(curves, law_curves, tilted, frontier, counts, forecast_rng)
     return Tables(
         runs=_runs(curves),
         points=points,
@@ -109,6 +153,12 @@ def tables(experiment: Experiment, *, seed: int = 0) -> Tables:
         residuals=residuals(points, frontier),
         fits=_stack([fit_row(curve, entry) for curve, entry in fitted.items()], FIT_COLUMNS),
         fit_bands=_stack([band(curve, entry) for curve, entry in fitted.items()], BAND_COLUMNS),
+        fit_regions=_stack([region(curve, entry) for curve, entry in fitted.items()], REGION_COLUMNS),
+        law_scores=_stack([score_table(each) for each in compared], SCORE_COLUMNS),
+        law_lines=_stack([line_table(each) for each in compared], LINE_COLUMNS),
+        law_points=_stack([points_table(each) for each in compared], POINTS_COLUMNS),
+        forecasts=_stack([forecast_row(each) for each in foreseen], FORECAST_COLUMNS),
+        forecast_bands=_stack([forecast_band(each) for each in foreseen], FORECAST_BAND_COLUMNS),
         reward_models=_cards(experiment),
         budgets=budgets,
         gaps=experiment.gaps(),

@@ -6,13 +6,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis.figures import budgets, frontier, goodhart, reward_models, steps, sycophancy, sycophancy_steps
+from analysis.figures import (
+    budgets,
+    forecast,
+    frontier,
+    goodhart,
+    law_forms,
+    reward_models,
+    steps,
+    sycophancy,
+    sycophancy_steps,
+)
 from analysis.figures.material import Material, Plot
 from analysis.figures.style import paper_style, save
 
 FIGURES: dict[str, Plot] = {
     "goodhart": goodhart.PLOT,
     "frontier": frontier.PLOT,
+    "laws": law_forms.PLOT,
+    "forecast": forecast.PLOT,
     "steps": steps.PLOT,
     "sycophancy": sycophancy.PLOT,
     "sycophancy_steps": sycophancy_steps.PLOT,

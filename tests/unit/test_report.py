@@ -82,7 +82,7 @@ def test_the_page_needs_nothing_from_outside(quiz: Path) -> None:
 
 def test_every_figure_has_alternative_text_and_a_caption(quiz: Path) -> None:
     parsed = page(quiz)
-    assert len(parsed.images) == 6
+    assert len(parsed.images) == 8
     assert all(image["alt"] and len(image["alt"]) > 40 for image in parsed.images)
     assert parsed.text.count("Drawn data: ") == 6
 
