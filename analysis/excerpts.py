@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.points import weighted_sd
+from analysis.scale import weighted_sd
 from analysis.records import Experiment, Run
 
 RULE = (

@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 
 from analysis.bootstrap import draw_clusters
 from analysis.checks import checks
+from analysis.comparison import comparisons
 from analysis.fits import BAND_COLUMNS, FIT_COLUMNS, band, fit_row, pool_fits, rl_fits
 from analysis.frontier import FRONTIER_COLUMNS, frontier_curves, frontier_table, residuals
+from analysis.passport import passport
 from analysis.points import POINT_COLUMNS, RunCurves, SampleKeys, read_answers
 from analysis.pool import (
     CURVES,
@@ -67,6 +69,10 @@ class Tables:
     peak is not bounded; peak_inside_data is None where there is no peak; refused says why there is no fit."""
     fit_bands: pd.DataFrame
     """The fitted laws drawn over the range of their points: `BAND_COLUMNS`."""
+    passport: pd.DataFrame
+    """One row per run and published convention of KL: `passport.PASSPORT_COLUMNS`."""
+    comparisons: pd.DataFrame
+    """One row per compared pair, score and KL: `comparison.COMPARISON_COLUMNS`."""
     reward_models: pd.DataFrame
     """One row per card, gold first: name, kind, proxy, proxy_seed, pairs, accuracy, accuracy_lo,
     accuracy_hi, ece, length_correlation, oracle_agreement, gold_agreement, heldout_pairs,
@@ -84,7 +90,8 @@ class Tables:
 
 def tables(experiment: Experiment, *, seed: int = 0) -> Tables:
     """All tables of `experiment`; `seed` drives the resampling alone. Raises `RecordError` on bad records."""
-    cluster_rng, pool_rng, run_rng, check_rng, frontier_rng = np.random.default_rng(seed).spawn(5)
+    streams = np.random.default_rng(seed).spawn(6)
+    cluster_rng, pool_rng, run_rng, check_rng, frontier_rng, pair_rng = streams
     counts = draw_clusters(cluster_rng, experiment.items["cluster"].nunique())
     curves = [RunCurves.read(experiment, run) for run in experiment.runs]
     evidence = _evidence(experiment)
@@ -109,6 +116,8 @@ def tables(experiment: Experiment, *, seed: int = 0) -> Tables:
         residuals=residuals(points, frontier),
         fits=_stack([fit_row(curve, entry) for curve, entry in fitted.items()], FIT_COLUMNS),
         fit_bands=_stack([band(curve, entry) for curve, entry in fitted.items()], BAND_COLUMNS),
+        passport=passport(curves, counts),
+        comparisons=comparisons(curves, groups, pairs, counts, pair_rng),
         reward_models=_cards(experiment),
         budgets=budgets,
         gaps=experiment.gaps(),
