@@ -148,7 +148,9 @@ def first_passage(d: Floats, value: Floats, at: Floats) -> Floats:
     for place in at:
         beyond = furthest >= place
         after = np.where(beyond.any(axis=1), beyond.argmax(axis=1), latest[:, -1])
-        before = np.where(after > 0, np.take_along_axis(latest, np.maximum(after - 1, 0)[:, None], 1)[:, 0], 0)
+        before = np.where(
+            after > 0, np.take_along_axis(latest, np.maximum(after - 1, 0)[:, None], 1)[:, 0], 0
+        )
         (d0, d1), (y0, y1) = (
             [np.take_along_axis(table, each[:, None], 1)[:, 0] for each in (before, after)]
             for table in (d, value)
@@ -166,9 +168,7 @@ def _read(side: Side, score: str, at: Floats) -> tuple[Floats, Floats]:
         d, value = _usable(curve, score)
         kept = np.isfinite(curve.scores[score]) & np.isfinite(curve.d)
         values.append(first_passage(d[None], value[None], at)[0])
-        replicates.append(
-            first_passage(curve.resampled_d[:, kept], curve.resampled[score][:, kept], at)
-        )
+        replicates.append(first_passage(curve.resampled_d[:, kept], curve.resampled[score][:, kept], at))
     return np.stack(values), np.stack(replicates, axis=1)
 
 

@@ -128,7 +128,9 @@ def _rows(each: RunCurves, counts: Floats) -> list[dict[str, object]]:
     sampled = np.flatnonzero(np.isfinite(kl))
     last = int(sampled[-1])
     peak = int(np.nanargmax(gold)) if np.isfinite(gold).any() else None
-    turned = None if peak is None else bool(np.isfinite(gold[:peak]).any() and np.isfinite(gold[peak + 1 :]).any())
+    turned = (
+        None if peak is None else bool(np.isfinite(gold[:peak]).any() and np.isfinite(gold[peak + 1 :]).any())
+    )
     resampled = {
         name: each.sums[name].replicate(counts)
         for name in ("kl", "k1", "k2", "k3", "kl_reverse", "k1_clamped", "k2_prompt", "length")
@@ -154,9 +156,7 @@ def _law(
     each: RunCurves, value: Floats, resampled: Floats, recorded: bool, counts: Floats
 ) -> dict[str, object]:
     """α and β of this run's gold curve over √value, with bounds."""
-    nothing = dict.fromkeys(
-        ("alpha", "alpha_lo", "alpha_hi", "beta", "beta_lo", "beta_hi"), np.nan
-    )  # type: dict[str, object]
+    nothing = dict.fromkeys(("alpha", "alpha_lo", "alpha_hi", "beta", "beta_lo", "beta_hi"), np.nan)  # type: dict[str, object]
     if not recorded:
         return nothing | {"refused": NOT_RECORDED}
     if each.run.control != "path":

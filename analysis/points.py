@@ -215,4 +215,3 @@ class RunCurves:
             columns[name] = self.sums[name].mean()
         columns["sqrt_kl"] = np.sqrt(np.maximum(self.sums["kl"].mean(), 0))
         return pd.DataFrame(columns)[list(POINT_COLUMNS)]
-

@@ -136,7 +136,9 @@ class Experiment:
             if missing:
                 raise RecordError(f"{index}: runs[{place}]: no key `{missing[0]}`")
             settings = {key: row[key] for key in _RUN_KEYS}
-            runs.append(Run(path=path / row["run_id"], error=row.get("error"), group=row.get("group"), **settings))
+            runs.append(
+                Run(path=path / row["run_id"], error=row.get("error"), group=row.get("group"), **settings)
+            )
         return cls(
             path=path,
             name=top["experiment"],

@@ -19,6 +19,7 @@ from analysis.checks import checks
 from analysis.comparison import comparisons
 from analysis.fits import BAND_COLUMNS, FIT_COLUMNS, band, fit_row, pool_fits, rl_fits
 from analysis.frontier import FRONTIER_COLUMNS, frontier_curves, frontier_table, residuals
+from analysis.frontier_behaviour import frontier_behaviour
 from analysis.passport import passport
 from analysis.points import POINT_COLUMNS, RunCurves, SampleKeys, read_answers
 from analysis.pool import (
@@ -36,7 +37,7 @@ from analysis.records import Experiment
 
 Floats = NDArray[np.float64]
 
-RUN_COLUMNS = ("run_id", "method", "control", "budget", "seed", "proxy", "proxy_pairs", "proxy_seed")
+RUN_COLUMNS = ("run_id", "group", "method", "control", "budget", "seed", "proxy", "proxy_pairs", "proxy_seed")
 RATE_COLUMNS = tuple(
     f"{measure}{end}" for probe in PROBES.values() for measure in probe.measures for end in ("", "_lo", "_hi")
 )
@@ -64,6 +65,8 @@ class Tables:
     """One row per proxy and β: `frontier.FRONTIER_COLUMNS`."""
     residuals: pd.DataFrame
     """One row per point that a frontier reaches: `frontier.RESIDUAL_COLUMNS`."""
+    frontier_behaviour: pd.DataFrame
+    """One row per proxy replicate, β and behaviour: `frontier_behaviour.BEHAVIOUR_COLUMNS`."""
     fits: pd.DataFrame
     """One row per curve (`<method>/<proxy>/<gold|oracle>`): `FIT_COLUMNS`. peak_kl_hi is infinite where the
     peak is not bounded; peak_inside_data is None where there is no peak; refused says why there is no fit."""
@@ -114,6 +117,7 @@ def tables(experiment: Experiment, *, seed: int = 0) -> Tables:
         best_of_n_seeds=_stack([_seed_table(each) for each in pool], SEED_COLUMNS),
         frontier=frontier,
         residuals=residuals(points, frontier),
+        frontier_behaviour=frontier_behaviour(experiment, scored, evidence),
         fits=_stack([fit_row(curve, entry) for curve, entry in fitted.items()], FIT_COLUMNS),
         fit_bands=_stack([band(curve, entry) for curve, entry in fitted.items()], BAND_COLUMNS),
         passport=passport(curves, counts),
