@@ -16,7 +16,7 @@ the same proxy, then policy seeds within each. KL is resampled with the scores: 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,7 +62,6 @@ class Side:
 
     name: str
     """The method, with its group of runs where it has several."""
-    method: str
     proxy: str
     proxy_pairs: int
     proxy_seeds: tuple[int, ...]
@@ -80,19 +79,21 @@ def path_sides(curves: Sequence[RunCurves], counts: Floats) -> list[Side]:
     """The completed path runs by group, method and proxy; `counts` (replicates, clusters), one draw for
     all."""
     paths = [e for e in curves if e.run.control == "path" and e.run.status == "complete" and e.measured("kl")]
-    groups = {method: {e.run.group for e in paths if e.run.method == method} for method in _methods(paths)}
+    names = side_names((each.run.method, each.run.group) for each in paths)
     sides = []
     for method, group, proxy in dict.fromkeys((e.run.method, e.run.group, e.run.proxy) for e in paths):
         mine = [e for e in paths if (e.run.method, e.run.group, e.run.proxy) == (method, group, proxy)]
-        name = f"{method} ({group})" if len(groups[method]) > 1 else method
         seeds = tuple(each.run.proxy_seed for each in mine)
         traced = [_traced(each, counts) for each in mine]
-        sides.append(Side(name, method, proxy, mine[0].run.proxy_pairs, seeds, traced, "evaluation"))
+        sides.append(Side(names[method, group], proxy, mine[0].run.proxy_pairs, seeds, traced, "evaluation"))
     return sides
 
 
-def _methods(curves: Sequence[RunCurves]) -> list[str]:
-    return list(dict.fromkeys(each.run.method for each in curves))
+def side_names(runs: Iterable[tuple[str, str | None]]) -> dict[tuple[str, str | None], str]:
+    """(method, group of runs) -> what to call it: the method, with its group where it has several."""
+    keys = list(dict.fromkeys(runs))
+    methods = [method for method, _ in keys]
+    return {(m, g): f"{m} ({g})" if methods.count(m) > 1 else m for m, g in keys}
 
 
 def _traced(each: RunCurves, counts: Floats) -> Curve:
@@ -119,7 +120,7 @@ def pool_sides(groups: Sequence[PoolGroup[PoolCurves]], pairs: Mapping[str, int]
         )
         seeds = tuple(each.proxy_seed for each in group.replicates)
         count = pairs.get(group.proxy, 0)
-        sides.append(Side(POOL, "best_of_n", group.proxy, count, seeds, [curve], "pool"))
+        sides.append(Side(POOL, group.proxy, count, seeds, [curve], "pool"))
     return sides
 
 
@@ -245,7 +246,9 @@ def default_pairs(sides: Sequence[Side]) -> list[tuple[Side, Side]]:
     spending KL, each proxy with the one trained on most pairs. Linear in methods and proxies, so it stays
     readable."""
     paths = [side for side in sides if side.prompts != "pool"]
-    first = next((side for side in paths if side.method == BASELINE), paths[0] if paths else None)
+    first = next(
+        (side for side in paths if side.name.split(" (")[0] == BASELINE), paths[0] if paths else None
+    )
     pairs = []
     for base in (side for side in paths if first is not None and side.name == first.name):
         pairs += [(side, base) for side in sides if side.proxy == base.proxy and side is not base]

@@ -141,7 +141,8 @@ def write_table(path: Path, frame: pd.DataFrame, kind: Kind) -> None:
 def read_table(path: Path, kind: Kind, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """Read a `kind` table, all of it or only `columns`, checked against its contract and sorted by its key.
 
-    An optional column that the file lacks is not in the frame. Raises `RecordError` naming the file when it is missing, damaged, too new or against its contract.
+    An optional column that the file lacks is not in the frame. Raises `RecordError` naming the file when
+    it is missing, damaged, too new or against its contract.
     """
     try:
         with pq.ParquetFile(path) as file:

@@ -1,4 +1,5 @@
-"""Tables for people about KL itself: other papers' units, and runs compared where they have spent the same."""
+"""Tables for people about KL itself: other papers' units, and runs compared where they have spent the
+same."""
 
 from __future__ import annotations
 
@@ -28,11 +29,13 @@ def _passport(table: pd.DataFrame) -> list[Grid]:
         return []
     laws = table[table["control"] == "path"]
     where = (
-        "Each run as other papers would draw it: KL at the point where gold is highest / at the last point. An "
+        "Each run as other papers would draw it: KL at the point where gold is highest / at the "
+        "last point. An "
         "asterisk: gold is highest at an end, so it may not have turned. The conventions are listed below."
     )
     fitted = (
-        "α / β of d(α − β log d) fitted to gold with d the root of that KL, on the same points of each path run. "
+        "α / β of d(α − β log d) fitted to gold with d the root of that KL, on the same points of "
+        "each path run. "
         "One policy, one gold, one set of prompts: all differences are those of the axis."
     )
     grids = [_by_convention(table, "The same run in other papers' units", where, _peak_and_last)]
@@ -107,7 +110,8 @@ def _comparisons(table: pd.DataFrame) -> list[Grid]:
             rows.append([context, f"{a} − {b}", *cells])
         caption = (
             f"Difference in {label} score (π_ref s.d.) where both have spent that KL, in nats per sequence, "
-            "interpolated between measured points. Brackets: 95 % bootstrap intervals, paired by prompt unless "
+            "interpolated between measured points. Brackets: 95 % bootstrap intervals, paired by "
+            "prompt unless "
             "one side is the best-of-n pool. A dash: one of the two never got there."
         )
         grids.append(Grid(f"At equal KL: {label}", caption, columns, rows))

@@ -113,10 +113,12 @@ PASSPORT_COLUMNS = (
 
 
 def passport(curves: Sequence[RunCurves], counts: Floats) -> pd.DataFrame:
-    """`PASSPORT_COLUMNS`, one row per run with a measured point and convention; `counts` (replicates, clusters).
+    """`PASSPORT_COLUMNS`, one row per run with a measured point and convention; `counts` (replicates,
+    clusters).
 
     peak_kl is the reading at the point where gold is highest, NaN without gold, and peak_turned whether there
-    are points on both sides of it; last_kl that at the last point. ratio: this reading over ours at the peak, or
+    are points on both sides of it; last_kl that at the last point. ratio: this reading over ours at the
+    peak, or
     at the last point where gold is missing. α and β are fitted to path runs alone; refused says why not.
     """
     rows = [row for each in curves if each.measured("kl") for row in _rows(each, counts)]

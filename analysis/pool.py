@@ -1,6 +1,7 @@
 """The pool of π_ref samples: its scores, and the best-of-n curves of each proxy replicate that ranked it.
 
-Gold, oracle and proxy are standardised over the pool (`analysis.scale`). Replicates of one proxy are averaged; resampling draws proxy replicates, then clusters of prompts.
+Gold, oracle and proxy are standardised over the pool (`analysis.scale`). Replicates of one proxy are
+averaged; resampling draws proxy replicates, then clusters of prompts.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ nowhere else, they are standardised:
    before anything is averaged over replicates, and before any minimum or variance across members would be
    taken: order statistics of members on different scales say which member has the largest scale (Eisenstein
    et al. 2023, arXiv:2312.09244).
-2. *Zero is π_ref.* A run's points are recentred prompt by prompt on point 0 of the run, which is π_ref itself;
-   a pool, which is nothing but samples of π_ref, on its own mean.
+2. *Zero is π_ref.* A run's points are recentred prompt by prompt on point 0 of the run, which is π_ref
+   itself; a pool, which is nothing but samples of π_ref, on its own mean.
 3. *The unit is the population s.d. (ddof 0) of that scorer over π_ref's samples*, over the world's prompt
    distribution: prompts' own spread included. It is a unit of measurement and is held fixed by resampling.
 

@@ -119,8 +119,9 @@ def measure(
 def prompt_k2(
     policy: PreTrainedModel, reference: PreTrainedModel, prompts: Sequence[Ids], pad: int
 ) -> torch.Tensor:
-    """`k2_prompt` of each prompt, shape (B,): Σ ½ (log π(x_t|x_<t) / π_ref(x_t|x_<t))² over its tokens from the
-    second on, as nothing predicts the first.
+    """`k2_prompt` of each prompt, shape (B,), in nats: Σ ½ (log π(x_t|x_<t) / π_ref(x_t|x_<t))² over its
+    tokens
+    from the second on, as nothing predicts the first.
 
     A pass of its own over the prompts: completions are measured to the last bit as if it were not there.
     """

@@ -6,12 +6,26 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis.figures import budgets, frontier, goodhart, reward_models, steps, sycophancy, sycophancy_steps
+from analysis.figures import (
+    budgets,
+    equal_kl,
+    frontier,
+    gold_vs_proxy,
+    goodhart,
+    methods,
+    reward_models,
+    steps,
+    sycophancy,
+    sycophancy_steps,
+)
 from analysis.figures.material import Material, Plot
 from analysis.figures.style import paper_style, save
 
 FIGURES: dict[str, Plot] = {
     "goodhart": goodhart.PLOT,
+    "methods": methods.PLOT,
+    "equal_kl": equal_kl.PLOT,
+    "gold_vs_proxy": gold_vs_proxy.PLOT,
     "frontier": frontier.PLOT,
     "steps": steps.PLOT,
     "sycophancy": sycophancy.PLOT,
