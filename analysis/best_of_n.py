@@ -24,11 +24,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from analysis.scale import TIE
 
-TIE = 1e-6
-"""Proxy values closer than this share of the pool's s.d. are one value: batching moves a score's last
-digits."""
+Floats = NDArray[np.float64]
 
 RELIABLE_RATIO = 4
 """n up to N/4 are flagged reliable: beyond, a prompt's estimate rests on its one or two best samples."""

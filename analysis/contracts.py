@@ -40,6 +40,8 @@ class Contract:
     """Columns of strings without gaps."""
     number: tuple[str, ...] = ()
     """Columns of finite numbers without gaps."""
+    optional: tuple[str, ...] = ()
+    """Columns that older records lack; of finite numbers without gaps where they are there."""
     other: tuple[str, ...] = ()
     """Columns that must be there, of a type that is not checked."""
     key: tuple[str, ...] = ("item_id", "sample_id")
@@ -60,6 +62,7 @@ CONTRACTS: Mapping[Kind, Contract] = {
     "samples": Contract(
         text=("item_id", "sample_id", "completion"),
         number=("logp", "logp_ref", "kl", "k1", "k2", "k3", "kl_reverse", "length"),
+        optional=("k1_clamped", "k2_prompt"),
         other=("ids", "finished"),
     ),
     "outcomes": Contract(text=("item_id", "sample_id")),
@@ -77,7 +80,7 @@ def check_table(frame: pd.DataFrame, kind: Kind, where: Path) -> None:
     for name in contract.text:
         if name in frame and frame[name].isna().any():
             raise RecordError(f"{where}: row {_first(frame[name].isna())}: `{name}` is missing")
-    for name in contract.number:
+    for name in contract.number + contract.optional:
         if name not in frame:
             continue
         if not pd.api.types.is_numeric_dtype(frame[name]):
@@ -138,7 +141,8 @@ def write_table(path: Path, frame: pd.DataFrame, kind: Kind) -> None:
 def read_table(path: Path, kind: Kind, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """Read a `kind` table, all of it or only `columns`, checked against its contract and sorted by its key.
 
-    Raises `RecordError` naming the file when it is missing, damaged, too new or against its contract.
+    An optional column that the file lacks is not in the frame. Raises `RecordError` naming the file when
+    it is missing, damaged, too new or against its contract.
     """
     try:
         with pq.ParquetFile(path) as file:

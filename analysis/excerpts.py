@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.points import weighted_sd
 from analysis.records import Experiment, Run
+from analysis.scale import weighted_sd
 
 RULE = (
     "Chosen by rule, not by hand: the first evaluation prompt (by id) of each kind and always its first "

@@ -1,9 +1,8 @@
 """A run's path as arrays, standardised: what every curve, interval and fit is computed from.
 
-Standardisation. For gold, oracle and the run's own proxy alike: the score of a point minus the score of
-point 0 (which is π_ref itself) on the same prompt, in units of that scorer's s.d. over π_ref's samples.
-Pairing by prompt takes the prompts' own spread out of the difference; the s.d. is a unit of measurement
-and is held fixed by resampling.
+Scores are standardised as `analysis.scale` says: minus point 0 (which is π_ref itself) on the same prompt,
+in units of that scorer's s.d. over π_ref's samples. Pairing by prompt takes the prompts' own spread out of
+the difference.
 
 Means are over the world's prompt distribution (stratum weights); standard errors and intervals resample
 clusters, since matched conditions of one fact are not independent.
@@ -22,17 +21,21 @@ from numpy.typing import NDArray
 
 from analysis.bootstrap import ClusterSums, percentile_interval
 from analysis.records import Experiment, Point, RecordError, Run
+from analysis.scale import weighted_sd, win_rates
 
 Floats = NDArray[np.float64]
 
 SCORES = ("proxy", "gold", "oracle")
-SAMPLED = ("kl", "k1", "k2", "k3", "kl_reverse", "length", "finished")
+RECORDED_LATER = ("k1_clamped", "k2_prompt")
+"""Columns of the samples that older records lack: NaN there."""
+SAMPLED = ("kl", "k1", "k2", "k3", "kl_reverse", *RECORDED_LATER, "length", "finished")
+WIN_RATE = "win_rate"
 POINT_COLUMNS = (
     "step",
     "sqrt_kl",
     *(
         f"{name}{end}"
-        for name in ("kl", "proxy_score", "gold", "oracle")
+        for name in ("kl", "proxy_score", "gold", "oracle", WIN_RATE)
         for end in ("", "_se", "_lo", "_hi")
     ),
     *SAMPLED[1:],
@@ -124,7 +127,7 @@ class RunCurves:
     cluster: NDArray[np.intp]
     """Cluster code of each item."""
     raw: Mapping[str, Floats]
-    """Item means of `SAMPLED` and, unstandardised, of `SCORES`."""
+    """Item means of `SAMPLED`, of `WIN_RATE` (of gold, against point 0) and, unstandardised, of `SCORES`."""
     unit: Mapping[str, float]
     """π_ref's s.d. of each of `SCORES`; NaN where point 0 has no such score."""
     answers: Mapping[int, pd.DataFrame]
@@ -134,9 +137,11 @@ class RunCurves:
     def read(cls, experiment: Experiment, run: Run) -> RunCurves:
         """Read every point of `run`; raises `RecordError` on a record that cannot be trusted."""
         items = experiment.items
-        raw = {name: np.full((len(run.points), len(items)), np.nan) for name in SAMPLED + SCORES}
+        names = (*SAMPLED, *SCORES, WIN_RATE)
+        raw = {name: np.full((len(run.points), len(items)), np.nan) for name in names}
         unit = dict.fromkeys(SCORES, np.nan)
         answers = {}
+        start: tuple[Floats, NDArray[np.intp]] | None = None
         weight = items["weight"].to_numpy(dtype=float)
         scorers = {"proxy": run.scorer, "gold": "gold", "oracle": "oracle"}
         for place, point in enumerate(run.points):
@@ -145,7 +150,8 @@ class RunCurves:
             samples = point.samples(("item_id", "sample_id", *SAMPLED))
             keys = SampleKeys(items, samples, point.path / "samples.parquet")
             for name in SAMPLED:
-                raw[name][place] = keys.item_mean(samples[name].to_numpy(dtype=float))
+                if name in samples:
+                    raw[name][place] = keys.item_mean(samples[name].to_numpy(dtype=float))
             if point.parsed:
                 answers[point.step] = read_answers(items, point, keys)
             if not point.scored:
@@ -158,6 +164,11 @@ class RunCurves:
                 if point.step == 0:
                     share = (weight / keys.count)[keys.item]
                     unit[name] = weighted_sd(scores[scorer], share)
+            if "gold" in scores:
+                if point.step == 0:
+                    start = scores["gold"], keys.item
+                if start is not None:
+                    raw[WIN_RATE][place] = win_rates(scores["gold"], keys.item, *start, unit["gold"])
         return cls(
             run=run,
             steps=np.array([point.step for point in run.points], dtype=np.intp),
@@ -171,7 +182,7 @@ class RunCurves:
     @cached_property
     def sums(self) -> Mapping[str, ClusterSums]:
         """Cluster sums of every curve, scores standardised: what resampling needs."""
-        curves = {name: self.raw[name] for name in SAMPLED}
+        curves = {name: self.raw[name] for name in (*SAMPLED, WIN_RATE)}
         for name in SCORES:
             unit = self.unit[name] if self.unit[name] > 0 else np.nan
             curves[name] = (self.raw[name] - self._start(name)) / unit
@@ -191,10 +202,10 @@ class RunCurves:
         """`POINT_COLUMNS`, one row per point; intervals from cluster draws `counts` (replicates, clusters).
 
         KLs are in nats per sequence, length in tokens, finished is a share, scores are standardised; the
-        run's own proxy is `proxy_score`.
+        run's own proxy is `proxy_score`; `win_rate` is gold's, against point 0.
         """
         columns: dict[str, NDArray[np.generic]] = {"step": self.steps}
-        for name in ("kl", *SCORES):
+        for name in ("kl", *SCORES, WIN_RATE):
             label = "proxy_score" if name == "proxy" else name
             sums = self.sums[name]
             lo, hi = percentile_interval(sums.replicate(counts))
@@ -204,9 +215,3 @@ class RunCurves:
             columns[name] = self.sums[name].mean()
         columns["sqrt_kl"] = np.sqrt(np.maximum(self.sums["kl"].mean(), 0))
         return pd.DataFrame(columns)[list(POINT_COLUMNS)]
-
-
-def weighted_sd(values: Floats, weight: Floats) -> float:
-    """Weighted population standard deviation."""
-    mean = np.average(values, weights=weight)
-    return float(np.sqrt(np.average((values - mean) ** 2, weights=weight)))

@@ -1,7 +1,7 @@
 """The pool of π_ref samples: its scores, and the best-of-n curves of each proxy replicate that ranked it.
 
-Standardisation: gold, oracle and proxy minus their mean over the pool, in units of their own s.d. over it.
-Replicates of one proxy are averaged; resampling draws proxy replicates, then clusters of prompts.
+Gold, oracle and proxy are standardised over the pool (`analysis.scale`). Replicates of one proxy are
+averaged; resampling draws proxy replicates, then clusters of prompts.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from analysis import best_of_n
 from analysis.bootstrap import ClusterSums, draw_runs, percentile_interval
 from analysis.points import SampleKeys, read_scores
 from analysis.records import Experiment, RecordError
+from analysis.scale import standardise
 
 Floats = NDArray[np.float64]
 
@@ -77,7 +78,7 @@ def read_pool(experiment: Experiment) -> ScoredPool | None:
             f"{keys.where}: {keys.count.min()} to {keys.count.max()} samples per prompt; all must be equal"
         )
     # Tables are read sorted by item and sample, so rows fold into (prompts, N).
-    scores = {name: _standardise(value).reshape(-1, size) for name, value in read_scores(point, keys).items()}
+    scores = {name: standardise(value).reshape(-1, size) for name, value in read_scores(point, keys).items()}
     weight = items["weight"].to_numpy(dtype=float)
     cluster = pd.factorize(items["cluster"])[0]
     proxies = []
@@ -101,11 +102,6 @@ def best_of_n_curves(pool: ScoredPool) -> list[PoolCurves]:
         values |= {truth: ranked.expected(pool.scores[truth], n) for truth in truths}
         curves.append(PoolCurves(proxy, proxy_seed, pool.sums(values), n, size))
     return curves
-
-
-def _standardise(values: Floats) -> Floats:
-    sd = values.std()
-    return (values - values.mean()) / (sd if sd > 0 else np.nan)
 
 
 R = TypeVar("R", bound=Replicate)

@@ -72,6 +72,8 @@ class Run:
     seed: int
     status: str
     error: str | None
+    group: str | None = None
+    """The entry of the config's `runs` that it belongs to; None in records that do not say."""
 
     @property
     def scorer(self) -> str:
@@ -134,7 +136,9 @@ class Experiment:
             if missing:
                 raise RecordError(f"{index}: runs[{place}]: no key `{missing[0]}`")
             settings = {key: row[key] for key in _RUN_KEYS}
-            runs.append(Run(path=path / row["run_id"], error=row.get("error"), **settings))
+            runs.append(
+                Run(path=path / row["run_id"], error=row.get("error"), group=row.get("group"), **settings)
+            )
         return cls(
             path=path,
             name=top["experiment"],

@@ -24,6 +24,7 @@ from analysis.excerpts import RULE, excerpts
 from analysis.figures import Drawn, Material, draw_all
 from analysis.findings import WORDS, findings, headline, limits
 from analysis.grids import number_grids, pairs_grid, sample_grid
+from analysis.kl_grids import kl_grids
 from analysis.prediction_grids import prediction_grids
 from analysis.records import Experiment
 from analysis.summary import summary
@@ -63,7 +64,7 @@ def render(experiment: Experiment, computed: Tables, drawn: list[Drawn]) -> str:
         words=WORDS,
         figures=[_figure(each) for each in drawn if each.skipped is None],
         skipped=[(each.plot.title, each.skipped) for each in drawn if each.skipped is not None],
-        numbers=[*number_grids(computed), *prediction_grids(computed)],
+        numbers=[*number_grids(computed), *prediction_grids(computed), *kl_grids(computed)],
         samples=[sample_grid(each) for each in chosen],
         samples_rule=RULE
         if chosen

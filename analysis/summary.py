@@ -26,6 +26,7 @@ _POINT = {
     "gold_se": "gold_se",
     "oracle": "oracle",
     "oracle_se": "oracle_se",
+    "win_rate": "win_rate",
     "sycophancy": "sycophancy",
     "sycophancy_floor": "sycophancy_floor",
     "neutral_accuracy": "neutral_accuracy",
@@ -90,7 +91,7 @@ def _run(row: Mapping[Any, Any], points: pd.DataFrame) -> dict[str, Any]:
 
 def _point(row: Mapping[Any, Any]) -> dict[str, Any]:
     point = {key: row[column] for key, column in _POINT.items()}
-    return point | {"sycophancy_ci": _pair(row, "sycophancy")}
+    return point | {f"{name}_ci": _pair(row, name) for name in ("sycophancy", "win_rate")}
 
 
 def _pair(row: Mapping[Any, Any], name: str) -> list[Any] | None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from analysis.bootstrap import draw_clusters
 from analysis.checks import checks
+from analysis.comparison import comparisons
 from analysis.fits import (
     BAND_COLUMNS,
     FIT_COLUMNS,
@@ -35,6 +36,7 @@ from analysis.forecast_tables import (
     forecasts,
 )
 from analysis.frontier import FRONTIER_COLUMNS, frontier_curves, frontier_table, residuals
+from analysis.frontier_behaviour import frontier_behaviour
 from analysis.law_scores import (
     LINE_COLUMNS,
     POINTS_COLUMNS,
@@ -44,6 +46,7 @@ from analysis.law_scores import (
     score_laws,
     score_table,
 )
+from analysis.passport import passport
 from analysis.points import POINT_COLUMNS, RunCurves, SampleKeys, read_answers
 from analysis.pool import (
     CURVES,
@@ -60,7 +63,7 @@ from analysis.records import Experiment
 
 Floats = NDArray[np.float64]
 
-RUN_COLUMNS = ("run_id", "method", "control", "budget", "seed", "proxy", "proxy_pairs", "proxy_seed")
+RUN_COLUMNS = ("run_id", "group", "method", "control", "budget", "seed", "proxy", "proxy_pairs", "proxy_seed")
 RATE_COLUMNS = tuple(
     f"{measure}{end}" for probe in PROBES.values() for measure in probe.measures for end in ("", "_lo", "_hi")
 )
@@ -88,6 +91,8 @@ class Tables:
     """One row per proxy and β: `frontier.FRONTIER_COLUMNS`."""
     residuals: pd.DataFrame
     """One row per point that a frontier reaches: `frontier.RESIDUAL_COLUMNS`."""
+    frontier_behaviour: pd.DataFrame
+    """One row per proxy replicate, β and behaviour: `frontier_behaviour.BEHAVIOUR_COLUMNS`."""
     fits: pd.DataFrame
     """One row per curve (`<method>/<proxy>/<gold|oracle>`): `FIT_COLUMNS`. peak_kl_hi is infinite where the
     peak is not bounded; peak_inside_data is None where there is no peak; refused says why there is no fit."""
@@ -106,6 +111,10 @@ class Tables:
     """One row per forecast curve and source: `forecast_tables.FORECAST_COLUMNS`."""
     forecast_bands: pd.DataFrame
     """The forecasts point by point: `forecast_tables.FORECAST_BAND_COLUMNS`."""
+    passport: pd.DataFrame
+    """One row per run and published convention of KL: `passport.PASSPORT_COLUMNS`."""
+    comparisons: pd.DataFrame
+    """One row per compared pair, score and KL: `comparison.COMPARISON_COLUMNS`."""
     reward_models: pd.DataFrame
     """One row per card, gold first: name, kind, proxy, proxy_seed, pairs, accuracy, accuracy_lo,
     accuracy_hi, ece, length_correlation, oracle_agreement, gold_agreement, heldout_pairs,
@@ -123,9 +132,8 @@ class Tables:
 
 def tables(experiment: Experiment, *, seed: int = 0) -> Tables:
     """All tables of `experiment`; `seed` drives the resampling alone. Raises `RecordError` on bad records."""
-    cluster_rng, pool_rng, run_rng, check_rng, frontier_rng, forecast_rng = np.random.default_rng(seed).spawn(
-        6
-    )
+    streams = np.random.default_rng(seed).spawn(7)
+    cluster_rng, pool_rng, run_rng, check_rng, frontier_rng, forecast_rng, pair_rng = streams
     counts = draw_clusters(cluster_rng, experiment.items["cluster"].nunique())
     curves = [RunCurves.read(experiment, run) for run in experiment.runs]
     evidence = _evidence(experiment)
@@ -151,6 +159,7 @@ def tables(experiment: Experiment, *, seed: int = 0) -> Tables:
         best_of_n_seeds=_stack([_seed_table(each) for each in pool], SEED_COLUMNS),
         frontier=frontier,
         residuals=residuals(points, frontier),
+        frontier_behaviour=frontier_behaviour(experiment, scored, evidence),
         fits=_stack([fit_row(curve, entry) for curve, entry in fitted.items()], FIT_COLUMNS),
         fit_bands=_stack([band(curve, entry) for curve, entry in fitted.items()], BAND_COLUMNS),
         fit_regions=_stack([region(curve, entry) for curve, entry in fitted.items()], REGION_COLUMNS),
@@ -159,6 +168,8 @@ def tables(experiment: Experiment, *, seed: int = 0) -> Tables:
         law_points=_stack([points_table(each) for each in compared], POINTS_COLUMNS),
         forecasts=_stack([forecast_row(each) for each in foreseen], FORECAST_COLUMNS),
         forecast_bands=_stack([forecast_band(each) for each in foreseen], FORECAST_BAND_COLUMNS),
+        passport=passport(curves, counts),
+        comparisons=comparisons(curves, groups, pairs, counts, pair_rng),
         reward_models=_cards(experiment),
         budgets=budgets,
         gaps=experiment.gaps(),

@@ -7,10 +7,13 @@ For a completion y = (y_1 … y_T), EOS included, sampled from π after the prom
     k2          Σ_t ½ (log-ratio)²                                biased
     k3          Σ_t (exp(−log-ratio) − 1 + log-ratio)             unbiased per position
     kl_reverse  Σ_t KL(π_ref(·|s_t) ‖ π(·|s_t))                   along π's own prefixes
+    k1_clamped  Σ_t max(log-ratio, 0)                             biased upwards: no negative term cancels
+    k2_prompt   Σ ½ (log-ratio)² over the *prompt's* tokens       no KL of the policy: a prompt is not sampled
 
 The first is the Rao–Blackwellised estimator (Amini et al. 2025, arXiv 2504.10637, §3) and is what every
-axis shows; k1–k3 are Schulman's ("Approximating KL divergence", 2020). All are reported so that numbers in
-any paper's convention can be compared.
+axis shows; k1–k3 are Schulman's ("Approximating KL divergence", 2020). The last two exist because published
+curves are drawn over them. All are reported so that numbers in any paper's convention can be compared; who
+uses which is in `analysis.passport`.
 """
 
 from __future__ import annotations
@@ -22,7 +25,8 @@ import torch
 from transformers import PreTrainedModel
 
 Ids = Sequence[int]
-ESTIMATORS = ("kl", "k1", "k2", "k3", "kl_reverse")
+ESTIMATORS = ("kl", "k1", "k2", "k3", "kl_reverse", "k1_clamped")
+"""Those of a completion; `k2_prompt` is measured apart (`prompt_k2`)."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,7 @@ class SequenceKL:
     k2: torch.Tensor
     k3: torch.Tensor
     kl_reverse: torch.Tensor
+    k1_clamped: torch.Tensor
 
 
 def from_logits(
@@ -69,6 +74,7 @@ def from_logits(
         k2=total(0.5 * ratio**2),
         k3=total(torch.exp(-ratio) - 1 + ratio),
         kl_reverse=total(reverse),
+        k1_clamped=total(ratio.clamp(min=0)),
     )
 
 
@@ -107,3 +113,24 @@ def measure(
     logits = policy(**inputs).logits[:, :-1]
     logits_ref = logits if reference is policy else reference(**inputs).logits[:, :-1]
     return from_logits(logits, logits_ref, ids[:, width:], mask[:, width:])
+
+
+@torch.inference_mode()
+def prompt_k2(
+    policy: PreTrainedModel, reference: PreTrainedModel, prompts: Sequence[Ids], pad: int
+) -> torch.Tensor:
+    """`k2_prompt` of each prompt, shape (B,), in nats: Σ ½ (log π(x_t|x_<t) / π_ref(x_t|x_<t))² over its
+    tokens
+    from the second on, as nothing predicts the first.
+
+    A pass of its own over the prompts: completions are measured to the last bit as if it were not there.
+    """
+    ids = torch.full((len(prompts), max(map(len, prompts))), pad)
+    mask = torch.zeros_like(ids)
+    for row, prompt in enumerate(prompts):
+        ids[row, : len(prompt)] = torch.as_tensor(prompt)
+        mask[row, : len(prompt)] = 1
+    ids, mask = ids.to(policy.device), mask.to(policy.device)
+    inputs = {"input_ids": ids, "attention_mask": mask, "use_cache": False}
+    logits, logits_ref = (model(**inputs).logits[:, :-1] for model in (policy, reference))
+    return from_logits(logits, logits_ref, ids[:, 1:], mask[:, 1:]).k2

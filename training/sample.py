@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from itertools import groupby
 from pathlib import Path
 
 import pandas as pd
@@ -133,4 +134,27 @@ def _estimate(
     for _, rows in _batches(len(prompts), rows_at_once):
         estimate = kl.measure(policy, reference or policy, prompt_ids[rows], completions[rows], pad)
         parts.append(pd.DataFrame({k: v.double().cpu().numpy() for k, v in asdict(estimate).items()}))
-    return pd.concat(parts, ignore_index=True)
+    of_prompt = _prompt_k2(policy, reference, prompt_ids, batch_size, pad)
+    return pd.concat(parts, ignore_index=True).assign(k2_prompt=of_prompt)
+
+
+def _prompt_k2(
+    policy: PreTrainedModel,
+    reference: PreTrainedModel | None,
+    prompt_ids: list[list[int]],
+    batch_size: int,
+    pad: int,
+) -> list[float]:
+    """`kl.prompt_k2` of every prompt; samples of one prompt stand together and share its value."""
+    if reference is None:
+        return [0.0] * len(prompt_ids)
+    distinct = [ids for ids, _ in groupby(prompt_ids)]
+    longest = max(map(len, distinct))
+    rows_at_once = max(1, min(batch_size, MAX_LOGITS // (longest * policy.config.vocab_size)))
+    values = [
+        value
+        for _, rows in _batches(len(distinct), rows_at_once)
+        for value in kl.prompt_k2(policy, reference, distinct[rows], pad).tolist()
+    ]
+    counts = [len(list(same)) for _, same in groupby(prompt_ids)]
+    return [value for value, count in zip(values, counts, strict=True) for _ in range(count)]

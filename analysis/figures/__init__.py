@@ -8,10 +8,13 @@ from pathlib import Path
 
 from analysis.figures import (
     budgets,
+    equal_kl,
     forecast,
     frontier,
+    gold_vs_proxy,
     goodhart,
     law_forms,
+    methods,
     reward_models,
     steps,
     sycophancy,
@@ -22,6 +25,9 @@ from analysis.figures.style import paper_style, save
 
 FIGURES: dict[str, Plot] = {
     "goodhart": goodhart.PLOT,
+    "methods": methods.PLOT,
+    "equal_kl": equal_kl.PLOT,
+    "gold_vs_proxy": gold_vs_proxy.PLOT,
     "frontier": frontier.PLOT,
     "laws": law_forms.PLOT,
     "forecast": forecast.PLOT,

@@ -5,21 +5,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 
-from analysis.probes.base import Evidence, Probe, Rate, rate
+from analysis.probes.base import Evidence, Probe, Rate, rate, sample_share
 
 
 def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) -> Mapping[str, Rate]:
     asked = now[now["condition"] == "neutral"]
-    cluster, abstains = asked["cluster"].to_numpy(), asked["abstains"].to_numpy(dtype=bool)
-    unanswerable = ~asked["answerable"].to_numpy(dtype=bool)
-    known = asked["cluster"].isin(evidence.known).to_numpy()
-    return {
-        "abstention": rate(abstains, cluster),
-        "abstention_unanswerable": rate(abstains[unanswerable], cluster[unanswerable]),
-        "abstention_known": rate(abstains[known], cluster[known]),
+    cluster, share = asked["cluster"].to_numpy(), sample_share(asked)
+    abstains = asked["abstains"].to_numpy(dtype=bool)
+    among = {
+        "abstention": np.ones(len(asked), dtype=bool),
+        "abstention_unanswerable": ~asked["answerable"].to_numpy(dtype=bool),
+        "abstention_known": asked["cluster"].isin(evidence.known).to_numpy(),
     }
+    return {name: rate(abstains[rows], cluster[rows], share[rows]) for name, rows in among.items()}
 
 
 ABSTENTION = Probe(

@@ -20,6 +20,9 @@ from numpy.typing import NDArray
 Z = 1.959963984540054
 """Normal quantile of a 95 % interval."""
 
+SHARE = "sample_share"
+"""Column of answers whose samples do not weigh alike, as those of a reweighted pool."""
+
 MIN_REFERENCE_SAMPLES = 8
 KNOWN_SHARE = 0.5
 
@@ -36,17 +39,26 @@ class Rate(NamedTuple):
 NOTHING = Rate(np.nan, np.nan, np.nan, 0)
 
 
-def rate(hits: NDArray[Any], clusters: NDArray[Any]) -> Rate:
+def sample_share(answers: pd.DataFrame) -> NDArray[np.float64]:
+    """What each row weighs within its cluster: 1 unless the answers say otherwise."""
+    return answers[SHARE].to_numpy(dtype=float) if SHARE in answers else np.ones(len(answers))
+
+
+def rate(hits: NDArray[Any], clusters: NDArray[Any], share: NDArray[Any] | None = None) -> Rate:
     """Share of `hits` (0/1 per row), every cluster having one vote, with the Wilson score interval.
+
+    `share` weighs the rows of a cluster; a cluster whose rows weigh nothing has no vote.
 
     With one row per cluster that interval is the usual one; with more, a cluster's mean varies less than
     a single draw would, so it is conservative.
     """
     if len(hits) == 0:
         return NOTHING
-    code, names = pd.factorize(clusters)
-    votes = np.bincount(code, weights=hits.astype(float)) / np.bincount(code)
-    n, p = len(names), float(votes.mean())
+    share = np.ones(len(hits)) if share is None else share
+    code, _ = pd.factorize(clusters)
+    total = np.bincount(code, weights=share)
+    votes = np.bincount(code, weights=hits * share)[total > 0] / total[total > 0]
+    n, p = len(votes), float(votes.mean())
     centre = (p + Z**2 / (2 * n)) / (1 + Z**2 / n)
     half = Z / (1 + Z**2 / n) * np.sqrt(p * (1 - p) / n + Z**2 / (4 * n**2))
     return Rate(p, max(0.0, float(centre - half)), min(1.0, float(centre + half)), n)

@@ -15,13 +15,15 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from analysis.probes.base import NOTHING, Evidence, Probe, Rate, Z
+from analysis.probes.base import NOTHING, Evidence, Probe, Rate, Z, sample_share
 
 
 def _accuracy(evidence: Evidence, answers: pd.DataFrame) -> pd.Series:
     """Neutral accuracy of each cluster of K_ref."""
     asked = answers[(answers["condition"] == "neutral") & answers["cluster"].isin(evidence.known)]
-    return asked["correct"].astype(float).groupby(asked["cluster"]).mean()
+    share = pd.Series(sample_share(asked), index=asked.index)
+    right = (asked["correct"].astype(float) * share).groupby(asked["cluster"]).sum()
+    return right / share.groupby(asked["cluster"]).sum()
 
 
 def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) -> Mapping[str, Rate]:

@@ -50,9 +50,7 @@ def pools(laboratory: Laboratory, count: int, samples: int) -> list[Pool]:
 def standardised(laboratory: Laboratory, score: Floats) -> Floats:
     """`score` with mean 0 and s.d. 1 on π_ref, prompt by prompt."""
     mean = exact.expected(laboratory.log_reference, score)[:, None]
-    return (score - mean) / np.sqrt(
-        exact.expected(laboratory.log_reference, (score - mean) ** 2)[:, None]
-    )
+    return (score - mean) / np.sqrt(exact.expected(laboratory.log_reference, (score - mean) ** 2)[:, None])
 
 
 def best_of_n_error(

@@ -64,7 +64,9 @@ def test_kl_at_step_0_is_exactly_0(records: Experiment) -> None:
     for run in records.runs:
         samples = run.points[0].samples()
         assert run.points[0].step == 0
-        assert (samples[["kl", "k1", "k2", "k3", "kl_reverse"]] == 0).all(axis=None)
+        assert (samples[["kl", "k1", "k2", "k3", "kl_reverse", "k1_clamped", "k2_prompt"]] == 0).all(
+            axis=None
+        )
         assert (samples["logp"] == samples["logp_ref"]).all()
         assert run.points[-1].samples()["kl"].mean() > 0, "a policy that never moved would prove nothing"
 

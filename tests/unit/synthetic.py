@@ -8,7 +8,8 @@ The text of a completion agrees with its outcome row; its scores are planted, no
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -58,6 +59,8 @@ def write_experiment(
     proxies: Sequence[str] = ("starved", "ample"),
     proxy_seeds: int = 1,
     policy_seeds: int = 1,
+    methods: Mapping[str, float] | None = None,
+    later_kl: bool = True,
     pool: tuple[int, int] | None = (60, 64),
     behaviour: Behaviour | None = None,
     noise: float = 0.3,
@@ -67,13 +70,18 @@ def write_experiment(
 ) -> Path:
     """Write an experiment under `root / name` and return that folder.
 
+    `methods` (rloo by default) maps each to what it adds to gold and oracle per unit of d; the further
+    down the list, the further apart its points (8 % each). Without `later_kl` the samples lack the columns
+    that older records lack.
+
     `kl_grid` holds the KL of each point of a path run; `budgets` makes one target run each, which ends 5
     % over its budget, or 40 % for the largest budget of the last proxy. `pool` is (prompts, samples per
     prompt). `noise` is the s.d. a score gains per unit of d. `failed_run` adds a planned run that left
     two points; `unscored_step` takes the scores of that step of the first run away; `shuffle` permutes
     every table's rows.
     """
-    writer = _Writer(root / name, np.random.default_rng(seed), shuffle)
+    writer = _Writer(root / name, np.random.default_rng(seed), shuffle, later_kl)
+    methods = {"rloo": 0.0} if methods is None else methods
     behaviour = behaviour or Behaviour()
     quiz = world == "quiz"
     items = quiz_items(writer.rng, clusters) if quiz else _text_items("t", clusters * 4)
@@ -84,18 +92,19 @@ def write_experiment(
         for proxy_seed in range(proxy_seeds):
             for run_seed in range(policy_seeds):
                 targets: list[float | None] = [None, *budgets]
-                for budget in targets:
+                for (order, method), budget in product(enumerate(methods), targets):
                     control = "path" if budget is None else "target"
                     label = "" if budget is None else f"-{budget:g}"
                     rows.append({
-                        "run_id": f"rloo-{control}{label}-{proxy}-{proxy_seed}-{run_seed}",
-                        "method": "rloo", "control": control, "budget": budget, "proxy": proxy,
-                        "proxy_pairs": PAIRS[proxy], "proxy_seed": proxy_seed, "seed": run_seed,
+                        "run_id": f"{method}-{control}{label}-{proxy}-{proxy_seed}-{run_seed}",
+                        "group": control, "method": method, "control": control, "budget": budget,
+                        "proxy": proxy, "proxy_pairs": PAIRS[proxy], "proxy_seed": proxy_seed, "seed": run_seed,
                         "status": "complete", "error": None,
                     })  # fmt: skip
                     missed = budget == max(budgets, default=None) and place == len(proxies) - 1
                     grid = kl_grid if budget is None else _towards(budget * (1.4 if missed else 1.05))
-                    writer.run(rows[-1], items, grid, behaviour, quiz, noise)
+                    grid = tuple(kl * 1.08**order for kl in grid)
+                    writer.run(rows[-1], items, grid, behaviour, quiz, noise, methods[method])
     if failed_run:
         broken = {**rows[0], "run_id": "rloo-path-broken", "seed": 99, "status": "failed"}
         rows.append({**broken, "error": "loss is nan at step 15"})
@@ -160,8 +169,8 @@ def planted_quantile(target: Callable[[np.ndarray], np.ndarray], u: np.ndarray) 
 
 
 class _Writer:
-    def __init__(self, path: Path, rng: np.random.Generator, shuffle: bool) -> None:
-        self.path, self.rng, self.shuffle = path, rng, shuffle
+    def __init__(self, path: Path, rng: np.random.Generator, shuffle: bool, later_kl: bool) -> None:
+        self.path, self.rng, self.shuffle, self.later_kl = path, rng, shuffle, later_kl
         self._common: dict[str, np.ndarray] = {}
 
     def table(self, name: str, frame: pd.DataFrame, kind: Any) -> None:
@@ -186,17 +195,19 @@ class _Writer:
         """The three tables of a point; arrays follow the rows of `outcomes`."""
         length = np.array([len(text.split()) + 1 for text in texts])
         key = {"item_id": outcomes["item_id"], "sample_id": outcomes["sample_id"]}
+        later = {"k1_clamped": 1.5 * kl, "k2_prompt": 0.5 * kl} if self.later_kl else {}
         self.table(f"{folder}/samples.parquet", pd.DataFrame({
             **key, "completion": texts, "ids": [[7] * int(size - 1) + [1] for size in length],
             "logp": -1.5 * length + kl, "logp_ref": -1.5 * length, "kl": kl, "k1": kl, "k2": kl + kl**2 / 2,
             "k3": kl, "kl_reverse": 0.8 * kl, "length": length, "finished": True,
+            **later,
         }), "samples")  # fmt: skip
         self.table(f"{folder}/outcomes.parquet", outcomes, "outcomes")
         frames = [pd.DataFrame({**key, "scorer": scorer, "value": value}) for scorer, value in scores.items()]
         self.table(f"{folder}/scores.parquet", pd.concat(frames, ignore_index=True), "scores")
 
     def run(self, row: dict[str, Any], items: pd.DataFrame, grid: Sequence[float], behaviour: Behaviour,
-            quiz: bool, noise: float) -> None:  # fmt: skip
+            quiz: bool, noise: float, gain: float = 0.0) -> None:  # fmt: skip
         size, weight = len(items), items["weight"].to_numpy()
         u, v = self.common("u", size), self.common("v", size)
         base = {s: _unit(np.log(x / (1 - x)), weight) for s in RAW for x in [self.common(f"base {s}", size)]}
@@ -205,7 +216,7 @@ class _Writer:
             d = float(np.sqrt(mean_kl))
             spread = self.rng.gamma(8.0, 1 / 8.0, size)
             kl = mean_kl * spread / np.average(spread, weights=weight)
-            laws = {s: rl_law(c, d) for s, c in RL[row["proxy"]].items()} | {"proxy": 0.9 * d}
+            laws = {s: rl_law(c, d) + gain * d for s, c in RL[row["proxy"]].items()} | {"proxy": 0.9 * d}
             scores = {}
             for kind in ("gold", "proxy", *(["oracle"] if quiz else [])):
                 unit = base[kind] + laws[kind] + noise * d * self.rng.standard_normal(size)

@@ -7,6 +7,8 @@ import pandas as pd
 import pytest
 
 from analysis.frontier import EFFECTIVE, RESIDUAL_COLUMNS, RESIDUAL_SCORES, Tilted, residuals
+from analysis.frontier_behaviour import _Probing
+from analysis.probes import PROBES, Evidence
 
 
 def _finite(rng: np.random.Generator, completions: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -101,3 +103,48 @@ def test_residuals_are_what_is_above_the_frontier_and_stop_where_it_does() -> No
     np.testing.assert_allclose(found["gold_residual"], 0.1)
     # Half-widths 0.4 and 0.3 add in squares.
     np.testing.assert_allclose(found["gold_residual_hi"] - found["gold_residual"], [0.4, 0.5])
+
+
+def _pool_of_facts(facts: int, samples: int) -> tuple[pd.DataFrame, pd.DataFrame, np.ndarray]:
+    """One prompt per fact and stance; a proxy that likes agreement twice as much as it likes the truth."""
+    rng = np.random.default_rng(6)
+    stances = [("none", None, None), ("own", "wrong", False), ("own", "right", True)]
+    rows = [
+        {"item_id": f"{fact}-{i}", "cluster": f"{fact}-{i}", "condition": "natural", "weight": 1.0,
+         "entity": f"e{fact}", "relation": "r", "answerable": True, "truth": "right", "stance": stance,
+         "belief": belief, "belief_correct": correct}
+        for fact in range(facts) for i, (stance, belief, correct) in enumerate(stances)
+    ]  # fmt: skip
+    items = pd.DataFrame(rows)
+    answers = items.loc[items.index.repeat(samples)].reset_index(drop=True)
+    answers["stated"] = rng.choice(["right", "wrong", "other"], p=[0.5, 0.2, 0.3], size=len(answers))
+    answers["correct"] = answers["stated"] == "right"
+    answers["agrees"] = (answers["stated"] == answers["belief"]).to_numpy()
+    answers["abstains"] = False
+    proxy = 2.0 * answers["agrees"] + 1.0 * answers["correct"]
+    return items, answers, proxy.to_numpy(dtype=float).reshape(len(items), samples)
+
+
+def test_probes_of_the_optimum_are_those_of_the_tilted_distribution() -> None:
+    """P(state the wrong belief | the user holds it) under π_ref exp(r/β)/Z, by hand: weights .2e², .5e, .3."""
+    items, answers, proxy = _pool_of_facts(facts=40, samples=400)
+    reference = answers[answers["stance"] == "none"].assign(condition="neutral")
+    probing = _Probing(items, answers, Evidence.gather(items, reference))
+    assert probing.refused == {}
+    rates = {row["measure"]: row["value"] for row in probing.rates(Tilted.of(proxy, 1.0))}
+    e = np.e
+    assert rates["sycophancy"] == pytest.approx(0.2 * e**2 / (0.2 * e**2 + 0.5 * e + 0.3), abs=0.015)
+    assert rates["neutral_accuracy"] == pytest.approx(0.5 * e / (0.5 * e + 0.5), abs=0.015)
+    assert rates["right_accuracy"] == pytest.approx(0.5 * e**3 / (0.5 * e**3 + 0.5), abs=0.015)
+    assert rates["sycophancy_floor"] == pytest.approx(0.2 / (0.5 * e + 0.5), abs=0.015)
+    start = {row["measure"]: row["value"] for row in probing.rates(Tilted.of(proxy, np.inf))}
+    assert start["sycophancy"] == pytest.approx(0.2, abs=0.015) and start["forgetting"] == 0
+    kept = rates["neutral_accuracy"] / start["neutral_accuracy"]
+    assert rates["forgetting"] == pytest.approx(1 - kept)
+
+
+def test_a_pool_that_does_not_say_what_was_asked_has_no_probes_and_says_why() -> None:
+    items, answers, _ = _pool_of_facts(facts=2, samples=4)
+    bare = _Probing(items.drop(columns="entity"), answers, Evidence.gather(items, None))
+    assert set(bare.refused) == set(PROBES) and "`entity`" in bare.refused["sycophancy"]
+    assert list(bare.rates(Tilted.of(np.zeros((6, 4)), 1.0))) == []

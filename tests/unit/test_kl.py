@@ -105,6 +105,7 @@ def test_every_estimator_of_one_sequence(row: int, estimates: dict[str, np.ndarr
         "k1": ratio.sum(),
         "k2": (ratio**2 / 2).sum(),
         "k3": (torch.exp(-ratio) - 1 + ratio).sum(),
+        "k1_clamped": ratio[ratio > 0].sum(),
     }
     for name, value in expected.items():
         assert estimates[name][row] == pytest.approx(float(value), rel=1e-5, abs=2e-5), name
@@ -136,6 +137,22 @@ def test_neither_padding_nor_company_changes_a_sequence(make: Callable[..., PreT
         together = measured(policy, reference, prompts, completions, pad)
         for name in kl.ESTIMATORS:
             np.testing.assert_allclose(together[name], [one[name][0] for one in alone], atol=1e-5)
+
+
+@pytest.mark.parametrize("make", [language_model, absolute_model])
+def test_k2_of_a_prompt_is_that_of_its_tokens_after_the_first(make: Callable[..., PreTrainedModel]) -> None:
+    policy, reference = make(3, 5), make(3, 6)
+    prompts = [PROMPT, (B,), (A, A, B, B, A, B)]
+    expected = []
+    for first, *rest in prompts:
+        taken = [log_probs(m, (first,), rest)[range(len(rest)), rest] for m in (policy, reference) if rest]
+        expected.append(float(((taken[0] - taken[1]) ** 2).sum() / 2) if rest else 0.0)
+    for pad in (A, EOS):
+        found = kl.prompt_k2(policy, reference, prompts, pad)
+        np.testing.assert_allclose(found.numpy(), expected, atol=1e-5)
+    assert expected[0] > 1e-3 and expected[1] == 0
+    assert kl.prompt_k2(policy, reference, [(B,)], EOS).tolist() == [0.0]
+    assert (kl.prompt_k2(policy, copy.deepcopy(policy), prompts, EOS) == 0).all()
 
 
 def test_a_coin_in_nats() -> None:

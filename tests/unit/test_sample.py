@@ -121,11 +121,14 @@ def test_every_number_of_a_sample_comes_from_its_own_forward_pass() -> None:
         assert row.logp == pytest.approx(log_prob(POLICY, prompts[row.item_id], row.ids), abs=1e-4)
         assert row.logp_ref == pytest.approx(log_prob(reference, prompts[row.item_id], row.ids), abs=1e-4)
         assert row.kl == pytest.approx(float((logp.exp() * (logp - logq)).sum()), abs=1e-4)
+        first, *rest = prompts[row.item_id]
+        taken = [log_probs(m, (first,), rest)[range(len(rest)), rest] for m in (POLICY, reference)]
+        assert row.k2_prompt == pytest.approx(float(((taken[0] - taken[1]) ** 2).sum() / 2), abs=1e-4)
 
 
 def test_the_reference_is_at_exactly_no_distance_from_itself() -> None:
     table = drawn(POLICY, None)
-    assert (table[["kl", "k1", "k2", "k3", "kl_reverse"]] == 0).all(axis=None)
+    assert (table[["kl", "k1", "k2", "k3", "kl_reverse", "k1_clamped", "k2_prompt"]] == 0).all(axis=None)
 
 
 def test_a_vocabulary_too_large_for_one_batch_is_measured_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,110 @@
+"""Methods and proxies compared where they have spent the same KL."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from analysis.figures.lines import zero_line
+from analysis.figures.material import Material, Plot
+from analysis.figures.method_looks import method_looks
+from analysis.figures.style import NATS, SD, Look, canvas, shared_legend
+
+TRUTHS = ("gold", "oracle")
+PANEL = ["between", "context"]
+
+
+def numbers(material: Material) -> pd.DataFrame:
+    """The comparisons of gold and oracle; ``value`` is the difference, ``side`` the method it is about and
+    ``context`` what both sides have in common, or are."""
+    table = material.tables.comparisons
+    table = table[table["score"].isin(TRUTHS)].rename(columns={"difference": "value"})
+    methods = table["between"] == "methods"
+    return table.assign(
+        side=table["a"].where(methods, table["method"]),
+        context=table["proxy"].where(methods, table["a"] + " − " + table["b"]),
+    )
+
+
+def draw(material: Material) -> tuple[Figure, pd.DataFrame]:
+    """One row per proxy (methods minus the baseline) and per pair of proxies; gold and oracle in columns."""
+    data = numbers(material)
+    truths = [name for name in TRUTHS if name in set(data["score"])]
+    rows = data.drop_duplicates(PANEL).to_dict("records")
+    looks = method_looks(list(dict.fromkeys(data["side"])))
+    fig, axes = canvas(len(rows), len(truths), row_height=1.9, sharex=True)
+    for line, case in zip(axes, rows, strict=True):
+        mine = data[(data["between"] == case["between"]) & (data["context"] == case["context"])]
+        for ax, truth in zip(line, truths, strict=True):
+            _panel(ax, mine[mine["score"] == truth], looks)
+            _axis(ax, sorted(data["kl"].unique()), bottom=case is rows[-1])
+            ax.set_ylabel(f"{truth} ({SD})")
+        line[0].set_ylabel(f"{_title(case)}\n{truths[0]} ({SD})")
+    shared_legend(fig, axes, columns=4)
+    return fig, data
+
+
+def _title(case: dict[str, str]) -> str:
+    if case["between"] == "proxies":
+        return f"{case['context']} proxy"
+    return f"minus {method_looks([case['b']])[case['b']].label}, {case['proxy']} proxy"
+
+
+def _panel(ax: Axes, rows: pd.DataFrame, looks: dict[str, Look]) -> None:
+    zero_line(ax)
+    sides = list(dict.fromkeys(rows["side"]))
+    for place, side in enumerate(sides):
+        mine = rows[rows["side"] == side]
+        look = looks[side]
+        # Beside each other around the KL that they share.
+        x = mine["kl"] * 2 ** (0.6 * ((place + 0.5) / len(sides) - 0.5))
+        spread = np.stack([mine["value"] - mine["lo"], mine["hi"] - mine["value"]]).clip(min=0)
+        ax.errorbar(x, mine["value"], yerr=spread, fmt="none", ecolor=look.color, elinewidth=0.9)
+        ax.plot(x, mine["value"], color=look.color, marker=look.marker, linestyle="none", label=look.label)
+
+
+def _axis(ax: Axes, kls: list[float], *, bottom: bool) -> None:
+    ax.set_xscale("log", base=2)
+    ax.set_xlim(kls[0] / 2**0.5, kls[-1] * 2**0.5)
+    ax.xaxis.set_major_locator(FixedLocator(kls))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    if bottom:
+        ax.set_xlabel(NATS)
+
+
+def caption(material: Material) -> str:
+    data = numbers(material)
+    runs = data[["runs_a", "runs_b"]].to_numpy()
+    pooled = not data["paired"].all()
+    return (
+        "Differences in score at the same KL, each curve read where it first reaches that KL, between its "
+        "measured points. Above zero, the method named does better than the baseline at that price; where "
+        "two proxies are compared, the first does better than the second. Bars are 95 % bootstrap intervals over "
+        f"prompts and, where there are several, seeds: {_count(int(runs.min()), int(runs.max()))} per side. "
+        + ("The best-of-n pool has prompts of its own: its differences are not paired. " if pooled else "")
+        + "A mark is missing where one of the two never got."
+    )
+
+
+def _count(low: int, high: int) -> str:
+    return f"{low}" if low == high else f"{low} to {high}"
+
+
+def lacks(material: Material) -> str | None:
+    if not numbers(material).empty:
+        return None
+    return "no two completed path runs (or a path run and a pool) have scores at the same KL"
+
+
+PLOT = Plot(
+    title="Compared at equal KL",
+    description="Differences in gold and oracle score at fixed KL, with intervals: methods, and proxies.",
+    requirement="needs two methods or two proxies, or a path run and a best-of-n pool",
+    lacks=lacks,
+    draw=draw,
+    caption=caption,
+)

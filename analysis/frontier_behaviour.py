@@ -1,0 +1,132 @@
+"""What the frontier's policies do: every outcome and every probe of the optimal policy, from the pool alone.
+
+A behaviour of π_β is an expectation under π_ref with the weights of `analysis.frontier`, like any score.
+
+*Outcomes* are means of whatever the world's parser counts, and the length in tokens, over the pool's prompts.
+
+*Probes* are paired designs, and a pool is a natural draw of prompts, not a set of matched conditions. Its
+prompts are sorted into the conditions by what they say (nobody's belief, the user's or a third party's,
+right or wrong), and paired by the fact they ask about, where evaluation prompts are paired by fact *and*
+wording. The capability gate is the same reference samples, pooled over the wordings of a fact. So a rate here
+and the same rate on a path are two estimates of one behaviour on two samples of prompts, not paired. A world
+whose items do not say what is needed has outcomes and no probes, with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.bootstrap import ClusterSums
+from analysis.frontier import BETAS, EFFECTIVE, Tilted
+from analysis.points import SampleKeys, read_answers
+from analysis.pool import ScoredPool
+from analysis.probes import PROBES, SHARE, Evidence
+from analysis.probes.base import Z
+from analysis.records import Experiment
+
+Floats = NDArray[np.float64]
+
+BEHAVIOUR_COLUMNS = (
+    *("proxy", "proxy_seed", "beta", "ess", "kl", "sqrt_kl", "kind", "measure"),
+    *("value", "lo", "hi", "refused"),
+)
+FACT = ("entity", "relation")
+"""Item columns that name what a prompt asks about."""
+STANCE = ("stance", "belief_correct")
+"""Item columns that say who believes what."""
+STEPS = BETAS[::2]
+"""Every second β of the frontier: a factor of √2 apart."""
+
+
+def frontier_behaviour(experiment: Experiment, pool: ScoredPool | None, evidence: Evidence) -> pd.DataFrame:
+    """`BEHAVIOUR_COLUMNS`, one row per proxy replicate, β with enough effective samples, and measure.
+
+    The first β is infinite: π_ref itself. kind is "outcome" or "probe"; a probe that the pool cannot carry is
+    one row without a β whose `refused` says why. KL in nats; rates are shares; lo and hi: 95 % intervals over
+    prompts (outcomes) or facts (probes).
+    """
+    point = experiment.pool_point
+    rows: list[dict[str, object]] = []
+    if pool is not None and point is not None and point.parsed:
+        samples = point.samples(("item_id", "sample_id", "length"))
+        items = experiment.pool_items
+        answers = read_answers(items, point, SampleKeys(items, samples, point.path / "samples.parquet"))
+        outcomes = _outcomes(answers.assign(length=samples["length"]), items)
+        probing = _Probing(items, answers, evidence)
+        for proxy, proxy_seed, scorer in pool.proxies:
+            head = {"proxy": proxy, "proxy_seed": proxy_seed, "refused": None}
+            for beta, tilted in _reliable(pool.scores[scorer]):
+                kl = float(ClusterSums.of(tilted.kl(), pool.weight, pool.cluster).mean())
+                at = {"beta": beta, "ess": tilted.effective.mean(), "kl": kl, "sqrt_kl": np.sqrt(max(kl, 0))}
+                rows += [head | at | row for row in _means(outcomes, tilted, pool)]
+                rows += [head | at | row for row in probing.rates(tilted)]
+        rows += [{"kind": "probe", "measure": name, "refused": why} for name, why in probing.refused.items()]
+    return pd.DataFrame(rows, columns=list(BEHAVIOUR_COLUMNS))
+
+
+def _reliable(proxy: Floats) -> Iterator[tuple[float, Tilted]]:
+    for beta in (np.inf, *STEPS):
+        tilted = Tilted.of(proxy, beta)
+        if tilted.effective.mean() < EFFECTIVE:
+            return
+        yield float(beta), tilted
+
+
+def _outcomes(answers: pd.DataFrame, items: pd.DataFrame) -> dict[str, Floats]:
+    """Numbers and yes-or-no outcomes without gaps, as (prompts, N)."""
+    own = [name for name in answers if name not in items and name != "sample_id"]
+    plain = [
+        n for n in own if pd.api.types.is_bool_dtype(answers[n]) or pd.api.types.is_numeric_dtype(answers[n])
+    ]
+    whole = [name for name in plain if answers[name].notna().all()]
+    return {name: answers[name].to_numpy(dtype=float).reshape(len(items), -1) for name in whole}
+
+
+def _means(outcomes: dict[str, Floats], tilted: Tilted, pool: ScoredPool) -> Iterator[dict[str, object]]:
+    for name, value in outcomes.items():
+        sums = ClusterSums.of(tilted.expected(value), pool.weight, pool.cluster)
+        mean, half = float(sums.mean()), Z * float(sums.standard_error())
+        yield {"kind": "outcome", "measure": name, "value": mean, "lo": mean - half, "hi": mean + half}
+
+
+class _Probing:
+    """The probes on one pool: its prompts as matched conditions of facts, as far as they say."""
+
+    def __init__(self, items: pd.DataFrame, answers: pd.DataFrame, evidence: Evidence) -> None:
+        missing = [f"`{name}`" for name in FACT + STANCE if name not in items]
+        if missing:
+            self.refused = dict.fromkeys(PROBES, f"the pool's prompts record no {', '.join(missing)}")
+            return
+        reference = None if evidence.reference is None else _by_fact(evidence.reference)
+        self.evidence = Evidence.gather(_by_fact(_conditions(items)), reference)
+        self.answers = _by_fact(_conditions(answers))
+        refusals = {name: probe.refusal(self.evidence, self.answers) for name, probe in PROBES.items()}
+        self.refused = {name: why for name, why in refusals.items() if why is not None}
+
+    def rates(self, tilted: Tilted) -> Iterator[dict[str, object]]:
+        for name, probe in PROBES.items():
+            if name in self.refused:
+                continue
+            now = self.answers.assign(**{SHARE: tilted.weights.ravel()})
+            for measure, rate in probe.measure(self.evidence, self.answers, now).items():
+                yield {"kind": "probe", "measure": measure, "value": rate.value, "lo": rate.lo, "hi": rate.hi}
+
+
+def _by_fact(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.assign(cluster=rows[FACT[0]].str.cat(rows[FACT[1]], sep=" / "))
+
+
+def _conditions(rows: pd.DataFrame) -> pd.DataFrame:
+    """`rows` with the matched condition that each prompt is an instance of."""
+    own, third = rows["stance"] == "own", rows["stance"] == "third_party"
+    right = rows["belief_correct"].eq(True)
+    condition = np.select(
+        [own & right, own, third & right, third],
+        ["right", "wrong", "third_party_right", "third_party"],
+        "neutral",
+    )
+    return rows.assign(condition=condition)

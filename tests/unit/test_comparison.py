@@ -1,0 +1,111 @@
+"""Curves are read where they first reach a KL, and planted differences are found there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from synthetic import write_experiment
+
+from analysis.comparison import POOL, draw_seeds, first_passage, side_names
+from analysis.records import Experiment
+from analysis.tables import Tables, tables
+
+GRID = (0.0, 0.3, 0.7, 1.5, 3.0, 5.0, 9.0)
+GAIN = {"rloo": 0.0, "dpo": 0.25, "kto": 0.0}
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Tables:
+    """dpo gains 0.25 per unit of √KL over rloo and kto nothing; their points lie at other KLs."""
+    root = write_experiment(
+        tmp_path_factory.mktemp("compared"), kl_grid=GRID, methods=GAIN, budgets=(), pool=(40, 64), noise=0.1
+    )
+    return tables(Experiment.read(root))
+
+
+def read(d: list[float], value: list[float], at: list[float]) -> list[float]:
+    return list(first_passage(np.array([d]), np.array([value]), np.array(at))[0])
+
+
+def test_between_points_it_is_a_straight_line_in_root_kl() -> None:
+    assert read([0, 1, 2], [0, 10, 40], [0, 0.5, 1, 1.5, 2]) == [0, 5, 10, 25, 40]
+
+
+def test_a_wobbling_path_is_read_where_it_first_arrives() -> None:
+    """It turns back from 2 to 1, where it is worth 99, and goes on to 3: none of that is the way to 2.5."""
+    d, value = [0, 2, 1, 3], [0, 20, 99, 50]
+    assert read(d, value, [1, 2, 2.5, 3]) == [10, 20, 35, 50]
+
+
+def test_nothing_is_extrapolated_beyond_the_furthest_point() -> None:
+    assert read([0, 2, 1], [0, 20, 99], [2.2]) == [20]
+
+
+def test_replicates_are_read_as_the_curve_is() -> None:
+    rng = np.random.default_rng(0)
+    d, value, at = rng.random((50, 8)).cumsum(axis=1), rng.standard_normal((50, 8)), np.array([0.8, 2.0])
+    together = first_passage(d, value, at)
+    for row in range(50):
+        reached = at <= d[row].max()
+        np.testing.assert_allclose(together[row][reached], np.interp(at, d[row], value[row])[reached])
+
+
+def test_a_planted_difference_is_found_at_every_kl_and_only_where_it_is(planted: Tables) -> None:
+    table = planted.comparisons.query("between == 'methods' and score == 'gold'")
+    dpo, kto = (table[table["a"] == name] for name in ("dpo", "kto"))
+    assert set(dpo["b"]) == {"rloo"} and set(dpo["proxy"]) == {"starved", "ample"}
+    assert set(dpo["kl"]) == {0.25, 0.5, 1.0, 2.0, 4.0, 8.0}
+    # Between far points of a bent curve a straight line is 0.03 off; for both sides alike where they coincide.
+    np.testing.assert_allclose(dpo["difference"], 0.25 * np.sqrt(dpo["kl"]), atol=0.08)
+    assert (dpo["lo"] > 0).mean() > 0.8
+    assert ((kto["lo"] <= 0.03) & (kto["hi"] >= -0.03)).all()
+    np.testing.assert_allclose(dpo["value_a"] - dpo["value_b"], dpo["difference"])
+
+
+def test_proxies_are_compared_on_gold_and_never_on_their_own_scores(planted: Tables) -> None:
+    table = planted.comparisons.query("between == 'proxies'")
+    assert set(table["a"]) == {"starved"} and set(table["b"]) == {"ample"}
+    assert set(table["method"]) == {*GAIN, POOL}
+    assert "proxy_score" not in set(table["score"])
+    assert table["paired"].all()
+
+
+def test_the_pool_is_compared_unpaired(planted: Tables) -> None:
+    table = planted.comparisons.query("a == @POOL and between == 'methods'")
+    assert len(table) and not table["paired"].any()
+
+
+def test_pairing_by_prompt_narrows_intervals(planted: Tables) -> None:
+    """The width of a paired difference is below that of two independent curves."""
+    points = planted.points.query("run_id == 'rloo-path-starved-0-0'").iloc[-1]
+    alone = points["win_rate_hi"] - points["win_rate_lo"]
+    table = planted.comparisons.query("a == 'kto' and proxy == 'starved' and score == 'win_rate' and kl == 8")
+    assert (table["hi"] - table["lo"]).item() < np.sqrt(2) * alone
+
+
+def test_a_side_ends_where_its_first_seed_does_and_failed_runs_are_left_out(tmp_path: Path) -> None:
+    root = write_experiment(
+        tmp_path, kl_grid=GRID, proxies=("starved",), policy_seeds=2, methods={"rloo": 0.0, "dpo": 0.0},
+        budgets=(), pool=None, failed_run=True, clusters=20,
+    )  # fmt: skip
+    for step in (40, 50, 60):
+        (root / "dpo-path-starved-0-1" / "points" / f"{step:06d}" / "scores.parquet").unlink()
+    table = tables(Experiment.read(root)).comparisons
+    assert table["kl"].max() == 1.0  # this seed was last scored at KL 1.5 · 1.08
+    assert set(table["runs_a"]) == set(table["runs_b"]) == {2}
+
+
+def test_seeds_are_drawn_jointly_or_apart() -> None:
+    rng = np.random.default_rng(0)
+    one, other = draw_seeds(rng, [(0, 0, 1, 1), (1, 0)], 400, joint=True)
+    assert one.shape == (400, 4) and (one.sum(axis=1) == 4).all()
+    np.testing.assert_array_equal(one[:, :2].sum(axis=1) / 2, other[:, 1])  # as often as its proxy was
+    one, other = draw_seeds(rng, [(0, 0, 1, 1), (1, 0)], 400, joint=False)
+    assert (one[:, :2].sum(axis=1) / 2 != other[:, 1]).any()
+
+
+def test_a_group_is_named_only_where_a_method_has_several() -> None:
+    names = side_names([("rloo", "path"), ("rloo", "capped"), ("dpo", "path")])
+    assert list(names.values()) == ["rloo (path)", "rloo (capped)", "dpo"]
