@@ -43,7 +43,7 @@ COMPARISON_COLUMNS = (
 
 
 @dataclass(frozen=True)
-class Curve:
+class Traced:
     """One run, or one pool, as a curve over √KL, with its replicates."""
 
     d: Floats
@@ -66,7 +66,7 @@ class Side:
     proxy_pairs: int
     proxy_seeds: tuple[int, ...]
     """Of each curve."""
-    curves: Sequence[Curve]
+    curves: Sequence[Traced]
     prompts: str
     """Which prompts were answered: sides with the same are paired."""
 
@@ -96,10 +96,10 @@ def side_names(runs: Iterable[tuple[str, str | None]]) -> dict[tuple[str, str | 
     return {(m, g): f"{m} ({g})" if methods.count(m) > 1 else m for m, g in keys}
 
 
-def _traced(each: RunCurves, counts: Floats) -> Curve:
+def _traced(each: RunCurves, counts: Floats) -> Traced:
     named = {name: each.sums["proxy" if name == "proxy_score" else name] for name in SCORES}
     sums = {name: curve for name, curve in named.items() if np.isfinite(curve.mean()).any()}
-    return Curve(
+    return Traced(
         d=_root(each.sums["kl"].mean()),
         scores={name: curve.mean() for name, curve in sums.items()},
         resampled_d=_root(each.sums["kl"].replicate(counts)),
@@ -112,7 +112,7 @@ def pool_sides(groups: Sequence[PoolGroup[PoolCurves]], pairs: Mapping[str, int]
     sides = []
     for group in groups:
         scores = [name for name in SCORES if name in group.resampled]
-        curve = Curve(
+        curve = Traced(
             _root(group.mean("kl")),
             {name: group.mean(name) for name in scores},
             _root(group.resampled["kl"]),
@@ -128,7 +128,7 @@ def _root(kl: Floats) -> Floats:
     return np.sqrt(np.maximum(kl, 0))
 
 
-def _usable(curve: Curve, score: str) -> tuple[Floats, Floats]:
+def _usable(curve: Traced, score: str) -> tuple[Floats, Floats]:
     """(d, value) at the points that have this score."""
     value = curve.scores.get(score, np.full(len(curve.d), np.nan))
     kept = np.isfinite(value) & np.isfinite(curve.d)

@@ -12,13 +12,16 @@ A convention that needs a column which the records lack (`k1_clamped`, `k2_promp
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.laws import LAWS, fit_curve
+from analysis.bootstrap import UnitDraws
+from analysis.curves import Curve
+from analysis.law_fit import fit_curve
+from analysis.laws import LAWS
 from analysis.points import RunCurves
 
 Floats = NDArray[np.float64]
@@ -166,14 +169,11 @@ def _law(
     gold = each.sums["gold"]
     # Our own fit's points; the law then holds all the way down, as in another unit the cut means nothing.
     used = each.sums["kl"].mean() >= LAWS["rl"].min_d ** 2
-    fit = fit_curve(
-        replace(LAWS["rl"], min_d=0.0),
-        np.where(used, np.sqrt(np.maximum(value, 0)), np.nan),
-        gold.mean(),
-        gold.standard_error(),
-        np.sqrt(np.maximum(resampled, 0)),
-        gold.replicate(counts),
-    )
+    d, y = np.sqrt(np.maximum(value, 0)), gold.mean()
+    alone = UnitDraws.draw(np.random.default_rng(0), 1, len(counts))  # of one run there is one draw
+    whole = Curve(d, y, np.zeros(len(d), dtype=np.intp), np.sqrt(np.maximum(resampled, 0)),
+                  gold.replicate(counts), counts.shape[1], alone)  # fmt: skip
+    fit = fit_curve(LAWS["rl"], whole.where(used & np.isfinite(d) & np.isfinite(y)))
     if fit.alpha_ci is None or fit.beta_ci is None:
         return nothing | {"refused": fit.refused}
     return {
