@@ -126,7 +126,8 @@ def caption(material: Material) -> str:
         "Left: every form fitted to the gold points up to 60 % of the √KL reached (filled; dashed line: the "
         f"cut) and drawn on over the held-out rest (open). {ahead}The best form is bold, with its 95 % band; "
         "bars are 95 % intervals. Right: the joint 95 % region of α and β of the method's published law, "
-        "fitted to all points; a peak is reported only where the interval of β alone excludes 0. The scales of the panels differ."
+        "fitted to all points; a peak is reported only where the interval of β alone excludes 0. The scales "
+        "of the panels differ."
     )
 
 
