@@ -113,7 +113,7 @@ def caption(material: Material) -> str:
     scores = material.tables.law_scores
     best = scores[scores["best"].astype(bool) & scores["curve"].isin(_curves(material))]
     leads = [
-        f"{row['curve']}: {FORMS[row['law']].label.replace('$', '').replace('^', '')}, ahead by "
+        f"{row['curve']}: {LAWS[row['law']].formula}, ahead by "
         f"{row['margin']:.2f} ± {1.96 * row['margin_se']:.2f}"
         for row in best[best["margin"].notna()].to_dict("records")
     ]
@@ -126,7 +126,8 @@ def caption(material: Material) -> str:
         "Left: every form fitted to the gold points up to 60 % of the √KL reached (filled; dashed line: the "
         f"cut) and drawn on over the held-out rest (open). {ahead}The best form is bold, with its 95 % band; "
         "bars are 95 % intervals. Right: the joint 95 % region of α and β of the method's published law, "
-        "fitted to all points; where it reaches β ≤ 0, a peak is not shown. The scales of the panels differ."
+        "fitted to all points; a peak is reported only where the interval of β alone excludes 0. The scales "
+        "of the panels differ."
     )
 
 
