@@ -98,8 +98,8 @@ def write_experiment(
                     rows.append({
                         "run_id": f"{method}-{control}{label}-{proxy}-{proxy_seed}-{run_seed}",
                         "group": control, "method": method, "control": control, "budget": budget,
-                        "proxy": proxy, "proxy_pairs": PAIRS[proxy], "proxy_seed": proxy_seed, "seed": run_seed,
-                        "status": "complete", "error": None,
+                        "proxy": proxy, "proxy_pairs": PAIRS[proxy], "proxy_seed": proxy_seed,
+                        "seed": run_seed, "status": "complete", "error": None,
                     })  # fmt: skip
                     missed = budget == max(budgets, default=None) and place == len(proxies) - 1
                     grid = kl_grid if budget is None else _towards(budget * (1.4 if missed else 1.05))
