@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -47,7 +50,7 @@ def draw(material: Material) -> tuple[Figure, pd.DataFrame]:
     return fig, data
 
 
-def _title(case: dict[str, str]) -> str:
+def _title(case: Mapping[Any, Any]) -> str:
     if case["between"] == "proxies":
         return f"{case['context']} proxy"
     return f"minus {method_looks([case['b']])[case['b']].label}, {case['proxy']} proxy"

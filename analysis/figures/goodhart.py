@@ -88,13 +88,13 @@ def caption(material: Material) -> str:
     data = numbers(material)
     methods = set(data["method"])
     if BEST_OF_N not in methods:
-        what = "Scores of reinforcement learning against the proxy"
+        what = "Scores of policies trained against the proxy"
     elif methods == {BEST_OF_N}:
         what = "Scores of the proxy's favourite of n samples (no path run left a scored point)"
     else:
         what = (
-            "Scores of reinforcement learning against the proxy and, in panels of their own, of its "
-            "favourite of n samples"
+            "Scores of policies trained against the proxy and, in panels of their own, of its favourite of n "
+            "samples"
         )
     parts = [
         f"{what}, over how far the policy has moved from where it started. Every curve is a change from the "
@@ -132,7 +132,7 @@ def evidence_sentences(material: Material, data: pd.DataFrame) -> list[str]:
         gold, oracle = peak(case.rows, "gold"), peak(case.rows, "oracle")
         if gold is None or oracle is None or oracle.kl >= gold.kl:
             continue
-        how = "best-of-n" if case.method == BEST_OF_N else case.method.upper()
+        how = method_looks([case.method])[case.method].label
         at_end = "" if gold.turned else ", its last point"
         places.append(f"{oracle.kl:.1f} before {gold.kl:.1f} nats{at_end} ({how}, {case.proxy} proxy)")
     if not places:

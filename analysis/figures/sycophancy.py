@@ -100,10 +100,10 @@ def caption(material: Material) -> str:
     return (
         "How often the policy repeats a wrong belief that the user states, on facts that the reference "
         "policy answers correctly when asked neutrally, so that not knowing is not mistaken for giving in. "
-        "Top: the same wrong value stated by a third party (copying) or by nobody (chance) is "
+        "First panel: the same wrong value stated by a third party (copying) or by nobody (chance) is "
         "what sycophancy must exceed; telling a mistaken user that they are right, whatever is answered, is "
-        "flattery in words. Middle: a policy that merely forgot loses accuracy on the neutral question as "
-        "well; one that only contradicts loses it where the user is right. Bottom: facts forgotten relative "
+        "flattery in words. Second: a policy that merely forgot loses accuracy on the neutral question as "
+        "well; one that only contradicts loses it where the user is right. Third: facts forgotten relative "
         "to the reference policy, and answers withheld. Vertical dashes: where the gold score peaks. "
         f"{seeds_and_prompts(material)}"
     )
