@@ -78,7 +78,7 @@ def _reliable(proxy: Floats) -> Iterator[tuple[float, Tilted]]:
 
 def _outcomes(answers: pd.DataFrame, items: pd.DataFrame) -> dict[str, Floats]:
     """Numbers and yes-or-no outcomes without gaps, as (prompts, N)."""
-    own = [name for name in answers if name not in items and name != "sample_id"]
+    own = [str(name) for name in answers if name not in items and name != "sample_id"]
     plain = [
         n for n in own if pd.api.types.is_bool_dtype(answers[n]) or pd.api.types.is_numeric_dtype(answers[n])
     ]

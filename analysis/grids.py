@@ -102,10 +102,14 @@ def _yes(name: str) -> tuple[str, Cell]:
 def path_claims(tables: Tables) -> pd.DataFrame:
     """One row per path run, a column per claim of `Tables.checks`: {value, ci} or None."""
     checks, status = tables.checks, tables.runs.set_index("run_id")["status"]
+    wins = {
+        row["run_id"]: {"value": row["win_rate"], "ci": (row["win_rate_lo"], row["win_rate_hi"])}
+        for row in tables.points.dropna(subset="win_rate").groupby("run_id").tail(1).to_dict("records")
+    }
     rows = []
     for run_id, rise in checks["proxy_rises"].items():
         broken = "" if status[run_id] == "complete" else f" ({status[run_id]})"
-        row = {"run_id": f"{run_id}{broken}", "proxy": rise}
+        row = {"run_id": f"{run_id}{broken}", "proxy": rise, "win_rate": wins.get(run_id)}
         for score in ("gold", "oracle"):
             claim = checks[f"{score}_peak_inside"][run_id] or {}
             row |= {f"{score}_{part}": claim.get(part) for part in ("rise", "fall")}
@@ -131,13 +135,15 @@ def number_grids(tables: Tables) -> list[Grid]:
         _grid(
             path_claims(tables),
             "What each path run did",
-            "Proxy: last minus first point. Up: peak minus first; down: last minus peak; in π_ref s.d."
+            "Proxy: last minus first point. Up: peak minus first; down: last minus peak; in π_ref s.d. Wins: "
+            "share of prompts on which gold prefers the last point to π_ref, ties counting one half."
             + ("" if tables.probes.get("sycophancy") else f" {sycophancy}"),
             {
                 "run": _text("run_id"),
                 "proxy": _claim("proxy"),
                 "gold up": _claim("gold_rise"),
                 "gold down": _claim("gold_fall"),
+                "gold wins, last": _claim("win_rate"),
                 "oracle up": _claim("oracle_rise"),
                 "oracle down": _claim("oracle_fall"),
                 "sycophancy, first": _claim("first"),

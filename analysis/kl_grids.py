@@ -48,7 +48,9 @@ def _by_convention(table: pd.DataFrame, title: str, caption: str, write: Callabl
     cells = {(row["run_id"], row["convention"]): write(row) for _, row in table.iterrows()}
     columns = [Column("run", "text"), *(Column(each.title) for each in CONVENTIONS.values())]
     runs = table["run_id"].drop_duplicates()
-    return Grid(title, caption, columns, [[run, *(cells[run, name] for name in CONVENTIONS)] for run in runs])
+    return Grid(
+        title, caption, columns, [[str(run), *(cells[run, name] for name in CONVENTIONS)] for run in runs]
+    )
 
 
 def _peak_and_last(row: pd.Series) -> str:
@@ -134,7 +136,9 @@ def _behaviour(table: pd.DataFrame) -> list[Grid]:
     rows = []
     for measure in start.index:
         cells = [start.loc[measure], *(ends[proxy].loc[measure] for proxy in proxies)]
-        rows.append([measure.replace("_", " "), *(interval(c["value"], c["lo"], c["hi"]) for c in cells)])
+        rows.append(
+            [str(measure).replace("_", " "), *(interval(c["value"], c["lo"], c["hi"]) for c in cells)]
+        )
     gaps = "".join(
         f" {r['measure'].capitalize()}: {r['refused']}."
         for r in table.dropna(subset="refused").to_dict("records")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -47,7 +50,7 @@ def draw(material: Material) -> tuple[Figure, pd.DataFrame]:
     return fig, data
 
 
-def _title(case: dict[str, str]) -> str:
+def _title(case: Mapping[Any, Any]) -> str:
     if case["between"] == "proxies":
         return f"{case['context']} proxy"
     return f"minus {method_looks([case['b']])[case['b']].label}, {case['proxy']} proxy"
@@ -83,8 +86,9 @@ def caption(material: Material) -> str:
     return (
         "Differences in score at the same KL, each curve read where it first reaches that KL, between its "
         "measured points. Above zero, the method named does better than the baseline at that price; where "
-        "two proxies are compared, the first does better than the second. Bars are 95 % bootstrap intervals over "
-        f"prompts and, where there are several, seeds: {_count(int(runs.min()), int(runs.max()))} per side. "
+        "two proxies are compared, the first does better than the second. Bars are 95 % bootstrap intervals "
+        f"over prompts and, where there are several, seeds: {_count(int(runs.min()), int(runs.max()))} per "
+        "side. "
         + ("The best-of-n pool has prompts of its own: its differences are not paired. " if pooled else "")
         + "A mark is missing where one of the two never got."
     )

@@ -9,9 +9,14 @@ from matplotlib.figure import Figure
 from analysis.figures.laws import law_rows
 from analysis.figures.lines import draw_quantities, leave_room, mark_peak, zero_line
 from analysis.figures.material import Material, Plot
+from analysis.figures.method_looks import method_looks
 from analysis.figures.paths import cases, peak
 from analysis.figures.scores import BEST_OF_N, SCORES, best_of_n_rows, path_rows, seeds_and_prompts
 from analysis.figures.style import LOOKS, SD, canvas, shared_legend, sqrt_kl_axis
+
+MANY = 3
+"""More methods than this fill a page downwards."""
+REINFORCEMENT = ("rloo", "grpo", "ppo")
 
 
 def numbers(material: Material) -> pd.DataFrame:
@@ -21,29 +26,41 @@ def numbers(material: Material) -> pd.DataFrame:
 
 
 def draw(material: Material) -> tuple[Figure, pd.DataFrame]:
-    """One row per proxy, one column per method: reinforcement learning and best-of-n never share a panel."""
+    """Proxies in rows and methods in columns, or the other way round where the methods are many: two methods
+    never share a panel."""
     data = numbers(material)
     found = {(case.proxy, case.method): case.rows for case in cases(data)}
     proxies = list(dict.fromkeys(proxy for proxy, _ in found))
     methods = list(dict.fromkeys(data["method"]))
-    fig, axes = canvas(len(proxies), len(methods), sharex="col")
+    many = len(methods) > MANY
+    shape = (len(methods), len(proxies)) if many else (len(proxies), len(methods))
+    fig, axes = canvas(*shape, sharex="row" if many else "col")
+    panels = axes.T if many else axes
     for column, method in enumerate(methods):
         limit = float(data.loc[data["method"] == method, "distance"].max())
         for row, proxy in enumerate(proxies):
-            ax = axes[row, column]
-            sqrt_kl_axis(ax, limit, top=row == 0, bottom=row == len(proxies) - 1)
+            ax = panels[row, column]
+            sqrt_kl_axis(ax, limit, top=many or row == 0, bottom=many or row == len(proxies) - 1)
             if (proxy, method) in found:
                 _panel(ax, found[proxy, method])
             else:
                 ax.text(0.5, 0.5, "not run", ha="center", transform=ax.transAxes, color="0.4")
-        axes[0, column].set_title(
-            "best of n samples" if method == BEST_OF_N else f"reinforcement learning ({method.upper()})"
-        )
-    for row, proxy in enumerate(proxies):
-        pairs = int(data.loc[data["proxy"] == proxy, "proxy_pairs"].iloc[0])
-        axes[row, 0].set_ylabel(f"{proxy} proxy, {pairs:,} pairs\nscore ({SD})")
+    pairs = data.drop_duplicates("proxy").set_index("proxy")["proxy_pairs"]
+    ways = [_way(method) for method in methods]
+    against = [f"{proxy} proxy, {int(pairs[proxy]):,} pairs" for proxy in proxies]
+    for ax, title in zip(axes[0], against if many else ways, strict=True):
+        ax.set_title(title)
+    for ax, label in zip(axes[:, 0], ways if many else against, strict=True):
+        ax.set_ylabel(f"{label}\nscore ({SD})")
     shared_legend(fig, axes)
     return fig, data
+
+
+def _way(method: str) -> str:
+    if method == BEST_OF_N:
+        return "best of n samples"
+    label = method_looks([method])[method].label
+    return f"reinforcement learning ({label})" if method in REINFORCEMENT else label
 
 
 def _panel(ax: Axes, rows: pd.DataFrame) -> None:
@@ -71,13 +88,13 @@ def caption(material: Material) -> str:
     data = numbers(material)
     methods = set(data["method"])
     if BEST_OF_N not in methods:
-        what = "Scores of reinforcement learning against the proxy"
+        what = "Scores of policies trained against the proxy"
     elif methods == {BEST_OF_N}:
         what = "Scores of the proxy's favourite of n samples (no path run left a scored point)"
     else:
         what = (
-            "Scores of reinforcement learning against the proxy and, in panels of their own, of its "
-            "favourite of n samples"
+            "Scores of policies trained against the proxy and, in panels of their own, of its favourite of n "
+            "samples"
         )
     parts = [
         f"{what}, over how far the policy has moved from where it started. Every curve is a change from the "
@@ -115,7 +132,7 @@ def evidence_sentences(material: Material, data: pd.DataFrame) -> list[str]:
         gold, oracle = peak(case.rows, "gold"), peak(case.rows, "oracle")
         if gold is None or oracle is None or oracle.kl >= gold.kl:
             continue
-        how = "best-of-n" if case.method == BEST_OF_N else case.method.upper()
+        how = method_looks([case.method])[case.method].label
         at_end = "" if gold.turned else ", its last point"
         places.append(f"{oracle.kl:.1f} before {gold.kl:.1f} nats{at_end} ({how}, {case.proxy} proxy)")
     if not places:

@@ -35,7 +35,7 @@ def method_looks(names: Sequence[str]) -> dict[str, Look]:
     for name in names:
         method, _, group = name.partition(" (")
         known = LOOKS.get(method)
-        if known is not None and known.color not in {look.color for look in found.values()}:
+        if known is not None and method not in {other.partition(" (")[0] for other in found}:
             look = known
         else:
             look, spare = SPARE[spare % len(SPARE)], spare + 1

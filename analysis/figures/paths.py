@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from analysis.figures.method_looks import method_looks
+
 MEAN = "mean of seeds"
 """``run_id`` of the rows that average the seeds of one proxy."""
 CASE = ["method", "proxy"]
@@ -122,7 +124,9 @@ def cases(rows: pd.DataFrame) -> list[Case]:
     several = rows["method"].nunique() > 1
     found = []
     for method, proxy, pairs in order[[*CASE, "proxy_pairs"]].itertuples(index=False):
-        label = f"{proxy} proxy, {int(pairs):,} pairs" + (f" ({method.upper()})" if several else "")
+        label = f"{proxy} proxy, {int(pairs):,} pairs" + (
+            f" ({method_looks([method])[method].label})" if several else ""
+        )
         mine = rows[(rows["method"] == method) & (rows["proxy"] == proxy)]
         found.append(Case(str(method), str(proxy), label, mine))
     return found

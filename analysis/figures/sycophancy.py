@@ -10,7 +10,7 @@ from analysis.figures.lines import draw_quantities
 from analysis.figures.material import Material, Plot
 from analysis.figures.paths import cases, peak
 from analysis.figures.scores import path_rows, seeds_and_prompts
-from analysis.figures.style import canvas, sqrt_kl_axis, step_axis
+from analysis.figures.style import canvas, shared_legend, sqrt_kl_axis, step_axis
 
 PANELS = {
     "gives in to a wrong belief": (
@@ -22,6 +22,8 @@ PANELS = {
     "answers correctly": ("neutral_accuracy", "right_accuracy", "wrong_accuracy"),
     "no longer answers": ("forgetting", "abstention"),
 }
+MANY = 3
+"""More methods and proxies than this fill a page downwards."""
 QUANTITIES = tuple(name for names in PANELS.values() for name in names)
 
 
@@ -30,33 +32,52 @@ def numbers(material: Material) -> pd.DataFrame:
 
 
 def draw_over(material: Material, x: str) -> tuple[Figure, pd.DataFrame]:
-    """A column per proxy, rows as in `PANELS`, gold's peak dashed; ``x`` is "distance" or "step"."""
+    """A column per proxy and a row for each of `PANELS`, or the other way round where cases are many; gold's
+    peak dashed; ``x`` is "distance" or "step"."""
     data = numbers(material)
     shown = data[data["quantity"] != "gold"]
     found = cases(shown)
     panels = {head: names for head, names in PANELS.items() if shown["quantity"].isin(names).any()}
-    fig, axes = canvas(len(panels), len(found), row_height=1.45, sharex="col", sharey="row")
-    for row, (head, names) in enumerate(panels.items()):
+    many = len(found) > MANY
+    shape = (len(found), len(panels)) if many else (len(panels), len(found))
+    fig, axes = canvas(
+        *shape, row_height=1.45, sharex="row" if many else "col", sharey="col" if many else "row"
+    )
+    grid = axes.T if many else axes
+    for row, names in enumerate(panels.values()):
         lowest = float(shown.loc[shown["quantity"].isin(names), "value"].min())
-        axes[row, 0].set_ylim(min(-0.03, lowest - 0.05), 1.03)
-        axes[row, 0].set_yticks(np.arange(0.25 * np.floor(4 * min(lowest, 0.0)), 1.01, 0.25))
-        axes[row, 0].set_ylabel(f"share of prompts:\n{head}")
+        grid[row, 0].set_ylim(min(-0.03, lowest - 0.05), 1.03)
+        grid[row, 0].set_yticks(np.arange(0.25 * np.floor(4 * min(lowest, 0.0)), 1.01, 0.25))
     for column, case in enumerate(found):
         top = peak(data[(data["method"] == case.method) & (data["proxy"] == case.proxy)], "gold")
-        for row, (ax, names) in enumerate(zip(axes[:, column], panels.values(), strict=True)):
+        for row, (ax, names) in enumerate(zip(grid[:, column], panels.values(), strict=True)):
             draw_quantities(ax, case.rows, x, names)
-            last = row == len(panels) - 1
+            last = column == len(found) - 1 if many else row == len(panels) - 1
             if x == "distance":
-                sqrt_kl_axis(ax, float(case.rows[x].max()), top=row == 0, bottom=last)
+                first = column == 0 if many else row == 0
+                sqrt_kl_axis(ax, float(case.rows[x].max()), top=first, bottom=last)
             elif last:
                 step_axis(ax)
             if top is not None and top.turned:
                 place = top.distance if x == "distance" else top.step
                 ax.axvline(place, color="0.5", linewidth=0.7, linestyle=(0, (2, 2)), zorder=0)
-        axes[0, column].set_title(case.label)
-    for row in range(len(panels)):
-        axes[row, -1].legend(loc="center left", bbox_to_anchor=(1.02, 0.5), labelspacing=0.9)
+    if many:
+        _label_many(axes, list(panels), [case.label for case in found])
+        shared_legend(fig, axes, columns=3)
+        return fig, data
+    for ax, case in zip(axes[0], found, strict=True):
+        ax.set_title(case.label)
+    for line, head in zip(axes, panels, strict=True):
+        line[0].set_ylabel(f"share of prompts:\n{head}")
+        line[-1].legend(loc="center left", bbox_to_anchor=(1.02, 0.5), labelspacing=0.9)
     return fig, data
+
+
+def _label_many(axes: np.ndarray, heads: list[str], labels: list[str]) -> None:
+    for ax, head in zip(axes[0], heads, strict=True):
+        ax.set_title(head)
+    for ax, label in zip(axes[:, 0], labels, strict=True):
+        ax.set_ylabel(f"{label.replace(', ', chr(10))}\nshare of prompts", fontsize=7)
 
 
 def draw(material: Material) -> tuple[Figure, pd.DataFrame]:
@@ -79,10 +100,10 @@ def caption(material: Material) -> str:
     return (
         "How often the policy repeats a wrong belief that the user states, on facts that the reference "
         "policy answers correctly when asked neutrally, so that not knowing is not mistaken for giving in. "
-        "Top: the same wrong value stated by a third party (copying) or by nobody (chance) is "
+        "First panel: the same wrong value stated by a third party (copying) or by nobody (chance) is "
         "what sycophancy must exceed; telling a mistaken user that they are right, whatever is answered, is "
-        "flattery in words. Middle: a policy that merely forgot loses accuracy on the neutral question as "
-        "well; one that only contradicts loses it where the user is right. Bottom: facts forgotten relative "
+        "flattery in words. Second: a policy that merely forgot loses accuracy on the neutral question as "
+        "well; one that only contradicts loses it where the user is right. Third: facts forgotten relative "
         "to the reference policy (below zero: it answers more of them than that did), and answers "
         "withheld. Vertical dashes: where the gold score peaks. "
         f"{seeds_and_prompts(material)}"

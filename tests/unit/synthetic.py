@@ -59,7 +59,7 @@ def write_experiment(
     proxies: Sequence[str] = ("starved", "ample"),
     proxy_seeds: int = 1,
     policy_seeds: int = 1,
-    methods: Mapping[str, float] | None = None,
+    methods: Mapping[str, float] = {"rloo": 0.0},
     later_kl: bool = True,
     pool: tuple[int, int] | None = (60, 64),
     behaviour: Behaviour | None = None,
@@ -70,9 +70,8 @@ def write_experiment(
 ) -> Path:
     """Write an experiment under `root / name` and return that folder.
 
-    `methods` (rloo by default) maps each to what it adds to gold and oracle per unit of d; the further
-    down the list, the further apart its points (8 % each). Without `later_kl` the samples lack the columns
-    that older records lack.
+    `methods` (rloo by default) maps each to what it adds to gold and oracle per unit of d; every next one
+    has its points 8 % further apart in KL. Without `later_kl` samples lack what older records lack.
 
     `kl_grid` holds the KL of each point of a path run; `budgets` makes one target run each, which ends 5
     % over its budget, or 40 % for the largest budget of the last proxy. `pool` is (prompts, samples per
@@ -81,7 +80,6 @@ def write_experiment(
     every table's rows.
     """
     writer = _Writer(root / name, np.random.default_rng(seed), shuffle, later_kl)
-    methods = {"rloo": 0.0} if methods is None else methods
     behaviour = behaviour or Behaviour()
     quiz = world == "quiz"
     items = quiz_items(writer.rng, clusters) if quiz else _text_items("t", clusters * 4)
@@ -98,8 +96,8 @@ def write_experiment(
                     rows.append({
                         "run_id": f"{method}-{control}{label}-{proxy}-{proxy_seed}-{run_seed}",
                         "group": control, "method": method, "control": control, "budget": budget,
-                        "proxy": proxy, "proxy_pairs": PAIRS[proxy], "proxy_seed": proxy_seed, "seed": run_seed,
-                        "status": "complete", "error": None,
+                        "proxy": proxy, "proxy_pairs": PAIRS[proxy], "proxy_seed": proxy_seed,
+                        "seed": run_seed, "status": "complete", "error": None,
                     })  # fmt: skip
                     missed = budget == max(budgets, default=None) and place == len(proxies) - 1
                     grid = kl_grid if budget is None else _towards(budget * (1.4 if missed else 1.05))
@@ -195,12 +193,11 @@ class _Writer:
         """The three tables of a point; arrays follow the rows of `outcomes`."""
         length = np.array([len(text.split()) + 1 for text in texts])
         key = {"item_id": outcomes["item_id"], "sample_id": outcomes["sample_id"]}
-        later = {"k1_clamped": 1.5 * kl, "k2_prompt": 0.5 * kl} if self.later_kl else {}
         self.table(f"{folder}/samples.parquet", pd.DataFrame({
             **key, "completion": texts, "ids": [[7] * int(size - 1) + [1] for size in length],
             "logp": -1.5 * length + kl, "logp_ref": -1.5 * length, "kl": kl, "k1": kl, "k2": kl + kl**2 / 2,
             "k3": kl, "kl_reverse": 0.8 * kl, "length": length, "finished": True,
-            **later,
+            **({"k1_clamped": 1.5 * kl, "k2_prompt": 0.5 * kl} if self.later_kl else {}),
         }), "samples")  # fmt: skip
         self.table(f"{folder}/outcomes.parquet", outcomes, "outcomes")
         frames = [pd.DataFrame({**key, "scorer": scorer, "value": value}) for scorer, value in scores.items()]

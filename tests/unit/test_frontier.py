@@ -117,7 +117,7 @@ def _pool_of_facts(facts: int, samples: int) -> tuple[pd.DataFrame, pd.DataFrame
     ]  # fmt: skip
     items = pd.DataFrame(rows)
     answers = items.loc[items.index.repeat(samples)].reset_index(drop=True)
-    answers["stated"] = rng.choice(["right", "wrong", "other"], p=[0.5, 0.2, 0.3], size=len(answers))
+    answers["stated"] = rng.choice(["right", "wrong", "other"], p=[0.6, 0.2, 0.2], size=len(answers))
     answers["correct"] = answers["stated"] == "right"
     answers["agrees"] = (answers["stated"] == answers["belief"]).to_numpy()
     answers["abstains"] = False
@@ -126,17 +126,17 @@ def _pool_of_facts(facts: int, samples: int) -> tuple[pd.DataFrame, pd.DataFrame
 
 
 def test_probes_of_the_optimum_are_those_of_the_tilted_distribution() -> None:
-    """P(state the wrong belief | the user holds it) under π_ref exp(r/β)/Z, by hand: weights .2e², .5e, .3."""
+    """P(state the wrong belief | the user holds it) under π_ref exp(r/β)/Z: weights .2e², .6e and .2."""
     items, answers, proxy = _pool_of_facts(facts=40, samples=400)
     reference = answers[answers["stance"] == "none"].assign(condition="neutral")
     probing = _Probing(items, answers, Evidence.gather(items, reference))
     assert probing.refused == {}
     rates = {row["measure"]: row["value"] for row in probing.rates(Tilted.of(proxy, 1.0))}
     e = np.e
-    assert rates["sycophancy"] == pytest.approx(0.2 * e**2 / (0.2 * e**2 + 0.5 * e + 0.3), abs=0.015)
-    assert rates["neutral_accuracy"] == pytest.approx(0.5 * e / (0.5 * e + 0.5), abs=0.015)
-    assert rates["right_accuracy"] == pytest.approx(0.5 * e**3 / (0.5 * e**3 + 0.5), abs=0.015)
-    assert rates["sycophancy_floor"] == pytest.approx(0.2 / (0.5 * e + 0.5), abs=0.015)
+    assert rates["sycophancy"] == pytest.approx(0.2 * e**2 / (0.2 * e**2 + 0.6 * e + 0.2), abs=0.015)
+    assert rates["neutral_accuracy"] == pytest.approx(0.6 * e / (0.6 * e + 0.4), abs=0.015)
+    assert rates["right_accuracy"] == pytest.approx(0.6 * e**3 / (0.6 * e**3 + 0.4), abs=0.015)
+    assert rates["sycophancy_floor"] == pytest.approx(0.2 / (0.6 * e + 0.4), abs=0.015)
     start = {row["measure"]: row["value"] for row in probing.rates(Tilted.of(proxy, np.inf))}
     assert start["sycophancy"] == pytest.approx(0.2, abs=0.015) and start["forgetting"] == 0
     kept = rates["neutral_accuracy"] / start["neutral_accuracy"]

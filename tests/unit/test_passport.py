@@ -1,4 +1,4 @@
-"""The same run in every convention: known readings in, the known law out, and no number that was not recorded."""
+"""The same run in every convention: known readings, the known law, and no number that was not recorded."""
 
 from __future__ import annotations
 
