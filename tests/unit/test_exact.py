@@ -96,9 +96,7 @@ def test_prompts_keep_to_themselves() -> None:
     together = exact.best_of_n(log_ref, proxy, 3)
     for row in range(2):
         np.testing.assert_allclose(together[row], exact.best_of_n(log_ref[row], proxy[row], 3))
-    np.testing.assert_allclose(
-        exact.tilted(log_ref, proxy, 0.7)[1], exact.tilted(log_ref[1], proxy[1], 0.7)
-    )
+    np.testing.assert_allclose(exact.tilted(log_ref, proxy, 0.7)[1], exact.tilted(log_ref[1], proxy[1], 0.7))
 
 
 def test_distances_between_policies() -> None:
