@@ -1,8 +1,9 @@
 """What can be said exactly about policies whose every completion can be written down.
 
-A policy over few completions is an array of log-probabilities, shape (..., C), one row per prompt; anything it
-does is a sum over C. Here are the optimum of the KL-regularised objective, both directions of KL, best-of-n
-with ties, and what every KL estimator averages to. Nothing is sampled; estimators are held against this.
+A policy over few completions is an array of log-probabilities, shape (..., C), one row per prompt; anything
+it does is a sum over C. Here are the optimum of the KL-regularised objective, both directions of KL,
+best-of-n with ties, and what every KL estimator averages to. Nothing is sampled; estimators are held against
+this.
 """
 
 from __future__ import annotations

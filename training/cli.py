@@ -80,6 +80,20 @@ def report(
         print(write_report(directory))
 
 
+@app.command()
+def exact(
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Records of an enumerable world, such as runs/enumerable.")
+    ],
+) -> None:
+    """Show what was measured beside its exact value, where the world can be enumerated."""
+    with _explained_records():
+        from training.exactness import compare
+
+        table = compare(directory)
+        print(table.to_string(index=False, na_rep="-", float_format="{:.4f}".format))
+
+
 @app.command("config")
 def show_config(
     config: Annotated[

@@ -23,5 +23,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     ]
     if measured:
         terminalreporter.section("conformance")
-        for line in measured:
+        for line in dict.fromkeys(measured):  # set-up and tear-down report it as well
             terminalreporter.write_line(str(line))

@@ -71,8 +71,9 @@ def test_three_of_them_are_unbiased_for_the_kl_of_whole_sequences(laboratory: La
     assert (whole > 0.1).all()
     for name in ("kl", "k1", "k3"):
         np.testing.assert_allclose(by_prefix[name], whole, rtol=1e-9)
-    assert (np.abs(by_prefix["k2"] / whole - 1) > TOLERANCE).all()
-    assert (np.abs(by_prefix["kl_reverse"] / exact.kl(log_q, log_p) - 1) > TOLERANCE).all()
+    # The others are not: k2 is biased, and kl_reverse follows π's prefixes where KL(π_ref‖π) has π_ref's.
+    assert np.abs(by_prefix["k2"] / whole - 1).max() > 10 * TOLERANCE
+    assert np.abs(by_prefix["kl_reverse"] / exact.kl(log_q, log_p) - 1).max() > 10 * TOLERANCE
 
 
 def _swapped(policy: PreTrainedModel, reference: PreTrainedModel, *sequences: Any) -> dict[str, Any]:
@@ -110,6 +111,8 @@ def _eos_left_out(
 @pytest.mark.parametrize("broken", [_swapped, _per_token, _stale_reference, _eos_left_out])
 def test_a_broken_meter_is_caught_in_every_estimator(broken: Meter, laboratory: Laboratory) -> None:
     worst = errors(broken, laboratory.enumeration, 5)
+    if broken is _swapped:  # a wrong sign, which the square in k2 cannot show
+        assert worst.pop("k2") < TOLERANCE
     assert min(worst.values()) > TOLERANCE, worst
 
 
@@ -186,7 +189,7 @@ def test_draws_follow_the_exact_law_and_their_means_its_values(laboratory: Labor
 
 def test_top_k_sampling_is_caught(laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch) -> None:
     def top_k(**settings: Any) -> GenerationConfig:
-        return GenerationConfig(**settings | {"top_k": 4})
+        return GenerationConfig(**settings | {"top_k": 2})
 
     monkeypatch.setattr(sample, "GenerationConfig", top_k)
     table, p, q = drawn(laboratory)

@@ -15,9 +15,9 @@ from transformers import PreTrainedModel
 
 from analysis import exact
 from training.methods import Rloo, rloo_trainer
-from training.methods.rloo_trainer import KLTrainer
+from training.methods.rloo_trainer import KLTrainer, ProxyReward
 
-BETA = 0.5
+BETA = 0.7
 
 
 class Case(NamedTuple):
@@ -30,10 +30,10 @@ class Case(NamedTuple):
 
 RLOO = Rloo(
     beta=BETA,
-    steps=100,
+    steps=120,
     prompts_per_step=2,
-    generations=32,
-    learning_rate=1e-2,
+    generations=64,
+    learning_rate=3e-3,
     trainer={"lr_scheduler_type": "linear"},
 )
 CASES = [
@@ -70,13 +70,18 @@ def test_the_optimum_is_far_enough_to_be_worth_reaching(laboratory: Laboratory) 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
 
-def _rollouts(change: Callable[[KLTrainer], None]) -> Plant:
-    """Plant a bug that changes the trainer before each rollout."""
+def _rollouts(
+    before: Callable[[KLTrainer], None] = lambda trainer: None,
+    after: Callable[[KLTrainer], None] = lambda trainer: None,
+) -> Plant:
+    """Plant a bug that changes the trainer around each rollout."""
     sound = KLTrainer._generate_and_score_completions
 
     def broken(self: KLTrainer, inputs: Any) -> Any:
-        change(self)
-        return sound(self, inputs)
+        before(self)
+        batch = sound(self, inputs)
+        after(self)
+        return batch
 
     return lambda patch: patch.setattr(KLTrainer, "_generate_and_score_completions", broken)
 
@@ -86,12 +91,11 @@ def _reward_the_kl(trainer: KLTrainer) -> None:
 
 
 def _penalise_kl_per_token(trainer: KLTrainer) -> None:
-    lengths = trainer._metrics["train"]["completions/mean_length"]
-    trainer.beta = BETA / (lengths[-1] if lengths else 1.0)
+    """From the second rollout on; at the first, KL is 0."""
+    trainer.beta = BETA / trainer._metrics["train"]["completions/mean_length"][-1]
 
 
-def _stale_reference(trainer: KLTrainer) -> None:
-    """KL to the network as it was before fine-tuning."""
+def _forget_fine_tuning(trainer: KLTrainer) -> None:
     before = NETWORK.build(trainer.processing_class, max_length=16, seed=0)
     assert isinstance(trainer.ref_model, PreTrainedModel)
     trainer.ref_model.load_state_dict(before.state_dict())
@@ -108,11 +112,23 @@ def _top_k_sampling(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(rloo_trainer, "_arguments", broken)
 
 
+def _rewards_by_order(patch: pytest.MonkeyPatch) -> None:
+    """Rewards come back in the order of their lengths, in which they were computed."""
+    sound = ProxyReward.__call__
+
+    def broken(self: ProxyReward, prompts: Any, completion_ids: Any, **rest: Any) -> list[float]:
+        rewards = sound(self, prompts, completion_ids, **rest)
+        return [rewards[i] for i in sorted(range(len(rewards)), key=lambda i: len(completion_ids[i]))]
+
+    patch.setattr(ProxyReward, "__call__", broken)
+
+
 BUGS: dict[str, Plant] = {
-    "wrong sign of the KL": _rollouts(_reward_the_kl),
-    "KL per token": _rollouts(_penalise_kl_per_token),
-    "stale reference": _rollouts(_stale_reference),
+    "wrong sign of the KL": _rollouts(before=_reward_the_kl),
+    "KL per token": _rollouts(after=_penalise_kl_per_token),
+    "stale reference": _rollouts(before=_forget_fine_tuning),
     "top-k sampling": _top_k_sampling,
+    "rewards joined by order": _rewards_by_order,
 }
 
 
@@ -127,4 +143,4 @@ def test_a_broken_trainer_is_caught(
     BUGS[bug](monkeypatch)
     far = distance(laboratory, RLOO, tmp_path / "run")
     record_property("conformance", f"rloo with {bug}: total variation {far:.3f}")
-    assert far > 2 * 0.05
+    assert far > 1.5 * CASES[0].bound, "not clearly beyond what a sound trainer is allowed"

@@ -6,9 +6,9 @@ A prompt names a colour and asks for its partner; a reply is a few words, colour
     replies  green | green bravo | bravo blue | bravo bravo | …
 
 One word is one token, and every token sequence up to the limit is a completion, the odd ones included (a
-policy can sample <unk>): those that end are cut by EOS, the rest by the limit, so their probabilities sum to 1.
-Every role asks every prompt equally often. Splits are not disjoint here, and need not be: nothing generalises
-in this world, it is where the machinery is held against the truth (`training/enumeration.py`).
+policy can sample <unk>): EOS ends some, the limit cuts off the others, so their probabilities sum to 1.
+Every role asks every prompt equally often. Splits are not disjoint here, and need not be: nothing is to
+generalise, this is where the machinery is held against the truth (`training/enumeration.py`).
 """
 
 from __future__ import annotations
