@@ -23,6 +23,7 @@ from training.budget import Penalty
 from training.enumeration import Enumeration
 from training.errors import UserError
 from training.loading import load
+from training.methods import BestOfN, Dpo, Grpo, Ppo, Rloo
 from training.plan import Plan, PlannedRun, Stage, plan
 from training.store import Store
 from training.worlds import EnumerableWorld
@@ -63,7 +64,13 @@ class Truth:
         reward = self.enumeration.reward(model)
         return reward if standardised else reward * model.sd + model.mean
 
-    def run(self, run: PlannedRun, beta: float | None) -> Mapping[str, float]:
+    def best_of(self, run: PlannedRun, n: int) -> Mapping[str, float]:
+        """KL and true value of the best of n."""
+        law = exact.best_of_n(self.log_reference, self.proxy(run.train.inputs["proxy"], False), n)
+        oracle = exact.expected(law, self.enumeration.oracle())
+        return {"kl": float(exact.kl(law, self.log_reference).mean()), "oracle": float(oracle.mean())}
+
+    def trained(self, run: PlannedRun, beta: float | None) -> Mapping[str, float]:
         """KL estimators, scores and behaviours of a trained policy; with β, its distance from π*."""
         from training.sample import load_policy
 
@@ -102,9 +109,17 @@ def compare(directory: Path) -> pd.DataFrame:
     truth = Truth.of(stages, store, sampled.inputs["reference"])
     rows: list[tuple[Any, ...]] = []
     for planned, run in zip(stages.runs, experiment.runs, strict=True):
-        beta = config.policy.beta if isinstance(config.runs[planned.row["group"]].control, Penalty) else None
-        measured = _measured(experiment, run)
-        for name, value in truth.run(planned, beta).items():
+        group = config.runs[planned.row["group"]]
+        method, measured = group.policy or config.policy, _measured(experiment, run)
+        if isinstance(method, BestOfN):
+            values = truth.best_of(planned, run.points[-1].step)
+        else:
+            beta = None
+            # Where β is a price of KL and stays what it is, π* is what the method should reach.
+            if isinstance(method, Rloo | Grpo | Ppo | Dpo) and isinstance(group.control, Penalty):
+                beta = method.beta
+            values = truth.trained(planned, beta)
+        for name, value in values.items():
             rows.append((run.run_id, name, *measured.get(name, (np.nan, np.nan)), value))
     if stages.pool and experiment.pool_point:
         proxies = {name: s for name, s in stages.pool[1].inputs.items() if name.startswith("proxy/")}
@@ -125,7 +140,7 @@ def _measured(experiment: Experiment, run: Run) -> dict[str, tuple[float, float]
     samples = point.samples()
     keys = SampleKeys(items, samples, point.path)
     scores, outcomes = read_scores(point, keys), point.outcomes()
-    columns = {name: samples[name] for name in ("kl", "k1", "k2", "k3", "kl_reverse")}
+    columns: dict[str, Any] = {name: samples[name] for name in ("kl", "k1", "k2", "k3", "kl_reverse")}
     columns |= {"proxy": scores[run.scorer], "oracle": scores["oracle"]}
     columns |= {name: outcomes[name] for name in ("correct", "praise")}
     weight = items["weight"].to_numpy(dtype=float)

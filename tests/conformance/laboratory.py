@@ -77,6 +77,7 @@ class Laboratory:
             world=self.enumeration.world,
             reference=self.reference,
             proxy=self.home / "proxy" / "model",
+            labels=None,
             mitigation=None,
             control=budget.Penalty(points=1),
             budget=None,

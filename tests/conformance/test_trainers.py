@@ -14,8 +14,9 @@ from laboratory import NETWORK, Laboratory
 from transformers import PreTrainedModel
 
 from analysis import exact
-from training.methods import Rloo, rloo_trainer
-from training.methods.rloo_trainer import KLTrainer, ProxyReward
+from training.methods import Dpo, Grpo, Ppo, Rloo, rloo_trainer
+from training.methods.rloo_trainer import RlooKLTrainer
+from training.methods.steering import ProxyReward
 
 BETA = 0.7
 
@@ -28,16 +29,19 @@ class Case(NamedTuple):
     """Total variation distance to π*, mean over prompts."""
 
 
-RLOO = Rloo(
-    beta=BETA,
-    steps=120,
-    prompts_per_step=2,
-    generations=64,
-    learning_rate=3e-3,
-    trainer={"lr_scheduler_type": "linear"},
-)
+LINEAR = {"lr_scheduler_type": "linear"}
+SAMPLING: dict[str, Any] = {
+    "beta": BETA, "steps": 120, "prompts_per_step": 2, "generations": 64, "learning_rate": 3e-3,
+    "trainer": LINEAR,
+}  # fmt: skip
+RLOO = Rloo(**SAMPLING)
 CASES = [
     Case(RLOO, 0.05),
+    Case(Dpo(beta=BETA, pairs=20_000, batch_size=500, epochs=2, learning_rate=3e-3, trainer=LINEAR), 0.05),
+    # It learns from the same rewards; what is left is the critic's error and steps of half the size.
+    Case(Ppo(**SAMPLING), 0.1),
+    # No token is charged for the KL it leads to, so it rests elsewhere.
+    Case(Grpo(**SAMPLING), 0.3),
 ]
 
 
@@ -71,45 +75,45 @@ Plant = Callable[[pytest.MonkeyPatch], None]
 
 
 def _rollouts(
-    before: Callable[[KLTrainer], None] = lambda trainer: None,
-    after: Callable[[KLTrainer], None] = lambda trainer: None,
+    before: Callable[[RlooKLTrainer], None] = lambda trainer: None,
+    after: Callable[[RlooKLTrainer], None] = lambda trainer: None,
 ) -> Plant:
     """Plant a bug that changes the trainer around each rollout."""
-    sound = KLTrainer._generate_and_score_completions
+    sound = RlooKLTrainer._generate_and_score_completions
 
-    def broken(self: KLTrainer, inputs: Any) -> Any:
+    def broken(self: RlooKLTrainer, inputs: Any) -> Any:
         before(self)
         batch = sound(self, inputs)
         after(self)
         return batch
 
-    return lambda patch: patch.setattr(KLTrainer, "_generate_and_score_completions", broken)
+    return lambda patch: patch.setattr(RlooKLTrainer, "_generate_and_score_completions", broken)
 
 
-def _reward_the_kl(trainer: KLTrainer) -> None:
+def _reward_the_kl(trainer: RlooKLTrainer) -> None:
     trainer.beta = -BETA
 
 
-def _penalise_kl_per_token(trainer: KLTrainer) -> None:
+def _penalise_kl_per_token(trainer: RlooKLTrainer) -> None:
     """From the second rollout on; at the first, KL is 0."""
     trainer.beta = BETA / trainer._metrics["train"]["completions/mean_length"][-1]
 
 
-def _forget_fine_tuning(trainer: KLTrainer) -> None:
+def _forget_fine_tuning(trainer: RlooKLTrainer) -> None:
     before = NETWORK.build(trainer.processing_class, max_length=16, seed=0)
     assert isinstance(trainer.ref_model, PreTrainedModel)
     trainer.ref_model.load_state_dict(before.state_dict())
 
 
 def _top_k_sampling(patch: pytest.MonkeyPatch) -> None:
-    sound = rloo_trainer._arguments
+    sound = rloo_trainer.configured
 
     def broken(*arguments: Any) -> Any:
         config = sound(*arguments)
         config.top_k = 2
         return config
 
-    patch.setattr(rloo_trainer, "_arguments", broken)
+    patch.setattr(rloo_trainer, "configured", broken)
 
 
 def _rewards_by_order(patch: pytest.MonkeyPatch) -> None:
