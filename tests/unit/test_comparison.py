@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from synthetic import write_experiment
 
-from analysis.comparison import POOL, Curve, Side, compare, draw_seeds, first_passage, side_names
+from analysis.comparison import POOL, Traced, Side, compare, draw_seeds, first_passage, side_names
 from analysis.records import Experiment
 from analysis.tables import Tables, tables
 
@@ -83,7 +83,7 @@ def test_what_two_methods_share_on_a_prompt_cancels() -> None:
     d, noise = np.array([0.0, 1.0, 2.0]), rng.standard_normal((200, 3))
 
     def side(name: str, gold: np.ndarray) -> Side:
-        curve = Curve(d, {"gold": gold}, np.tile(d, (200, 1)), {"gold": gold + noise})
+        curve = Traced(d, {"gold": gold}, np.tile(d, (200, 1)), {"gold": gold + noise})
         return Side(name, "p", 10, (0,), [curve], "evaluation")
 
     table = compare(side("a", 0.3 * d), side("b", 0.0 * d), rng, kl=(1.0, 2.25, 4.0))
