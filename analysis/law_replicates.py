@@ -108,7 +108,9 @@ def spread_of(law: Law, curve: Curve, weight: Floats, shape: float) -> Spread:
 
     worst = float(np.linalg.eigvals(np.linalg.solve(total, between)).real.max())
     alpha = float(between[0, 0] / total[0, 0])
-    return Spread(whole * float(np.sqrt(common)), freedom(alpha), freedom(worst))
+    # A share is an estimate, too, from as few units: by its word intervals hold 92 to 94 %, with the
+    # worst share in its place 97 to 99 % (recovery study). Half way between they keep their promise.
+    return Spread(whole * float(np.sqrt(common)), freedom((alpha + worst) / 2), freedom(worst))
 
 
 def solve(law: Law, d: Floats, y: Floats, weight: Floats) -> Coefficients:
