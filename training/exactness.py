@@ -125,7 +125,7 @@ def _measured(experiment: Experiment, run: Run) -> dict[str, tuple[float, float]
     samples = point.samples()
     keys = SampleKeys(items, samples, point.path)
     scores, outcomes = read_scores(point, keys), point.outcomes()
-    columns = {name: samples[name] for name in ("kl", "k1", "k2", "k3", "kl_reverse")}
+    columns: dict[str, Any] = {name: samples[name] for name in ("kl", "k1", "k2", "k3", "kl_reverse")}
     columns |= {"proxy": scores[run.scorer], "oracle": scores["oracle"]}
     columns |= {name: outcomes[name] for name in ("correct", "praise")}
     weight = items["weight"].to_numpy(dtype=float)

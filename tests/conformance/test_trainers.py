@@ -36,6 +36,8 @@ RLOO = Rloo(
     learning_rate=3e-3,
     trainer={"lr_scheduler_type": "linear"},
 )
+# A new method is one line. Its β refers to the standardised reward; what learns from pairs finds the same
+# optimum if π_ref draws them and they are labelled with P(a ≻ b) = sigmoid(r(a) − r(b)) on that scale.
 CASES = [
     Case(RLOO, 0.05),
 ]
