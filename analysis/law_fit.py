@@ -114,7 +114,9 @@ class Fit:
         """
         cloud = np.stack(self.replicates[:2], axis=1) - np.array(self.estimate[:2])
         near = cloud[(np.abs(cloud) <= np.quantile(np.abs(cloud), LEVEL, axis=0)).all(axis=1)]
-        root = np.linalg.cholesky(near.T @ near / len(near))
+        # Replicates may lie on a line: one direction is then as narrow as rounding allows, and no error.
+        spread, axes = np.linalg.eigh(near.T @ near / len(near))
+        root = axes * np.sqrt(np.maximum(spread, max(1e-12 * spread[-1], np.finfo(float).tiny)))
         radius = np.quantile(np.linalg.norm(np.linalg.solve(root, cloud.T), axis=0), LEVEL)
         return root, float(radius * self._hotelling())
 

@@ -1,4 +1,4 @@
-"""The KL meter and the sampler against enumeration, on random networks and by drawing from π*'s neighbour.
+"""The KL meter and the sampler against enumeration, on random networks and on draws from a policy.
 
 A check is a function that measures how wrong a part is; parts with a planted bug must come out wrong.
 """

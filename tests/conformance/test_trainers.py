@@ -35,6 +35,8 @@ SAMPLING: dict[str, Any] = {
     "trainer": LINEAR,
 }  # fmt: skip
 RLOO = Rloo(**SAMPLING)
+# A new method is one line. Its β refers to the standardised reward; what learns from pairs finds the same
+# optimum if π_ref draws them and they are labelled with P(a ≻ b) = sigmoid(r(a) − r(b)) on that scale.
 CASES = [
     Case(RLOO, 0.05),
     Case(Dpo(beta=BETA, pairs=60_000, batch_size=500, epochs=2, learning_rate=3e-3, trainer=LINEAR), 0.05),

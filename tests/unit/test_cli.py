@@ -67,7 +67,7 @@ def test_help_is_instant_and_names_every_command() -> None:
     result = in_subprocess("--help")
     assert time.perf_counter() - start < 3  # 0.1 s on an idle machine; importing trl takes longer than this
     assert result.returncode == 0
-    assert all(command in result.stdout for command in ("run", "report", "config", "list", "doctor"))
+    assert all(command in result.stdout for command in ("run", "report", "exact", "config", "list", "doctor"))
 
 
 def test_the_command_alone_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
@@ -204,7 +204,7 @@ def test_list_describes_every_registered_part(capsys: pytest.CaptureFixture[str]
         for name, description in parts.items():
             assert name in printed and description, f"{kind}: {name} has no description"
             assert description in printed
-    assert {"quiz", "text"} <= set(catalogue.catalogue()["worlds"])
+    assert {"quiz", "text", "enumerable"} <= set(catalogue.catalogue()["worlds"])
 
 
 def test_listing_loads_no_torch() -> None:

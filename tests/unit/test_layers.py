@@ -104,7 +104,9 @@ def test_no_package_takes_the_name_of_another_library() -> None:
     assert not top_level() & (others | sys.stdlib_module_names)
 
 
-@pytest.mark.parametrize("folder", ["tests/unit", "tests/integration", "tests/faults", "tests"])
+@pytest.mark.parametrize(
+    "folder", ["tests/unit", "tests/integration", "tests/faults", "tests/conformance", "tests"]
+)
 def test_no_test_helper_hides_a_library(folder: str) -> None:
     """pytest puts a test's folder first on the import path."""
     mine = {file.stem for file in (ROOT / folder).glob("*.py")}
