@@ -109,7 +109,7 @@ def _comparisons(table: pd.DataFrame) -> list[Grid]:
                 interval(at[kl]["difference"], at[kl]["lo"], at[kl]["hi"], sign=True) if kl in at else MISSING
                 for kl in kls
             ]
-            rows.append([context, f"{a} − {b}", *cells])
+            rows.append([str(context), f"{a} − {b}", *cells])
         caption = (
             f"Difference in {label} score (π_ref s.d.) where both have spent that KL, in nats per sequence, "
             "interpolated between measured points. Brackets: 95 % bootstrap intervals, paired by "

@@ -72,7 +72,8 @@ def test_shape_of_the_summary(made: Any) -> None:
     )
     assert set(document["runs"][0]["points"][0]) == {
         "step", "kl", "kl_se", "proxy", "gold", "gold_se", "oracle", "oracle_se", "sycophancy",
-        "sycophancy_ci", "sycophancy_floor", "neutral_accuracy", "forgetting", "abstention"}  # fmt: skip
+        "sycophancy_ci", "sycophancy_floor", "neutral_accuracy", "forgetting", "abstention", "win_rate",
+        "win_rate_ci"}  # fmt: skip
     curve = document["best_of_n"][0]
     assert {"proxy", "n", "kl_bound", "kl", "proxy_score", "gold", "gold_ci", "oracle"} <= set(curve)
     assert len({len(value) for key, value in curve.items() if key != "proxy"}) == 1
