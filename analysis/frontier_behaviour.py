@@ -38,8 +38,8 @@ FACT = ("entity", "relation")
 """Item columns that name what a prompt asks about."""
 STANCE = ("stance", "belief_correct")
 """Item columns that say who believes what."""
-STEPS = BETAS[::2]
-"""Every second β of the frontier: a factor of √2 apart."""
+STEPS = BETAS[::4]
+"""Every fourth β of the frontier: a factor of 2 apart."""
 
 
 def frontier_behaviour(experiment: Experiment, pool: ScoredPool | None, evidence: Evidence) -> pd.DataFrame:
@@ -103,9 +103,11 @@ class _Probing:
             return
         reference = None if evidence.reference is None else _by_fact(evidence.reference)
         self.evidence = Evidence.gather(_by_fact(_conditions(items)), reference)
-        self.answers = _by_fact(_conditions(answers))
-        refusals = {name: probe.refusal(self.evidence, self.answers) for name, probe in PROBES.items()}
+        answers = _by_fact(_conditions(answers))
+        refusals = {name: probe.refusal(self.evidence, answers) for name, probe in PROBES.items()}
         self.refused = {name: why for name, why in refusals.items() if why is not None}
+        read = {column for probe in PROBES.values() for column in probe.columns}
+        self.answers = answers[[name for name in answers if name in {"cluster", "condition", *read}]]
 
     def rates(self, tilted: Tilted) -> Iterator[dict[str, object]]:
         for name, probe in PROBES.items():

@@ -1,0 +1,69 @@
+"""Figures that hold every method at once: told apart by more than colour, and drawn from the tables."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from synthetic import write_experiment
+
+from analysis.comparison import POOL
+from analysis.figures import FIGURES, Material
+from analysis.figures.method_looks import FRONTIER, LOOKS, method_looks
+from analysis.figures.style import paper_style
+from analysis.records import Experiment
+from analysis.tables import tables
+
+SEVEN = ("rloo", "grpo", "ppo", "dpo", "kto", "online_dpo", "best_of_n_distilled")
+
+
+@pytest.fixture(scope="module")
+def seven(tmp_path_factory: pytest.TempPathFactory) -> Material:
+    root = write_experiment(
+        tmp_path_factory.mktemp("seven"), methods={name: 0.05 * i for i, name in enumerate(SEVEN)},
+        kl_grid=(0.0, 0.5, 1.0, 2.0, 4.0), proxies=("starved",), budgets=(), pool=(20, 64), clusters=12,
+    )  # fmt: skip
+    experiment = Experiment.read(root)
+    return Material(experiment, tables(experiment))
+
+
+@pytest.mark.parametrize("name", ["methods", "equal_kl", "gold_vs_proxy", "goodhart", "sycophancy"])
+def test_seven_methods_fit_on_a_figure(name: str, seven: Material) -> None:
+    """A layout that collapses or overlaps its decorations warns."""
+    with paper_style(), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure, data = FIGURES[name].draw(seven)
+        figure.draw_without_rendering()
+    assert len(data)
+    for ax in figure.axes:
+        assert ax.get_window_extent().width > 100, "a panel too narrow to read"
+
+
+def test_methods_are_told_apart_without_colour_and_keep_their_look() -> None:
+    looks = method_looks([*SEVEN, POOL, FRONTIER])
+    for key in ("color", "label", "marker"):
+        shown = {getattr(look, key) for name, look in looks.items() if name != FRONTIER}
+        assert len(shown) == len(SEVEN) + 1
+    assert looks["dpo"] == method_looks(["dpo"])["dpo"] == LOOKS["dpo"]
+
+
+def test_groups_of_a_method_and_unknown_methods_get_looks_of_their_own() -> None:
+    looks = method_looks(["rloo (path)", "rloo (capped)", "something_new"])
+    assert len({look.color for look in looks.values()}) == 3
+    assert [look.label for look in looks.values()] == ["RLOO (path)", "RLOO (capped)", "SOMETHING NEW"]
+
+
+def test_lines_are_those_of_the_tables(seven: Material) -> None:
+    with paper_style():
+        _, data = FIGURES["methods"].draw(seven)
+    assert set(data["method"]) == {*SEVEN, POOL, FRONTIER}
+    gold = data[(data["quantity"] == "gold") & (data["method"] == "kto")]
+    np.testing.assert_array_equal(gold["value"], seven.tables.points.query("method == 'kto'")["gold"])
+    with paper_style():
+        _, pairs = FIGURES["gold_vs_proxy"].draw(seven)
+    kto = pairs[pairs["method"] == "kto"]
+    points = seven.tables.points.query("method == 'kto'")
+    np.testing.assert_array_equal(kto[["proxy_score", "value"]], points[["proxy_score", "gold"]])
+    assert FRONTIER not in set(pairs["method"])
