@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from synthetic import write_experiment
 
-from analysis.comparison import POOL, Traced, Side, compare, draw_seeds, first_passage, side_names
+from analysis.comparison import POOL, Side, Traced, compare, draw_seeds, first_passage, side_names
 from analysis.records import Experiment
 from analysis.tables import Tables, tables
 
