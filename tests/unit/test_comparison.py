@@ -75,6 +75,8 @@ def test_proxies_are_compared_on_gold_and_never_on_their_own_scores(planted: Tab
 def test_the_pool_is_compared_unpaired(planted: Tables) -> None:
     table = planted.comparisons.query("a == @POOL and between == 'methods'")
     assert len(table) and not table["paired"].any()
+    reliable = planted.best_of_n.query("reliable").groupby("proxy")["kl"].max()
+    assert (table.groupby("proxy")["kl"].max() <= reliable).all()
 
 
 def test_what_two_methods_share_on_a_prompt_cancels() -> None:

@@ -82,9 +82,9 @@ def test_the_page_needs_nothing_from_outside(quiz: Path) -> None:
 
 def test_every_figure_has_alternative_text_and_a_caption(quiz: Path) -> None:
     parsed = page(quiz)
-    assert len(parsed.images) == 6
+    assert len(parsed.images) == 9
     assert all(image["alt"] and len(image["alt"]) > 40 for image in parsed.images)
-    assert parsed.text.count("Drawn data: ") == 6
+    assert parsed.text.count("Drawn data: ") == 9
 
 
 def test_a_failed_run_and_a_gap_are_named(quiz: Path) -> None:
@@ -166,7 +166,7 @@ def test_a_text_world_says_that_it_has_no_oracle_and_no_sycophancy(tmp_path: Pat
     assert "the user's wrong belief is stated" not in text.partition("Numbers")[2]
     assert "Sycophancy is measured by" not in text
     assert "Giving in to the user" in text.partition("Not drawn")[2]
-    assert len(page(path).images) == 3
+    assert len(page(path).images) == 5
 
 
 def test_an_experiment_without_any_point_still_gets_a_report(tmp_path: Path) -> None:
