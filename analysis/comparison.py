@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.best_of_n import RELIABLE_RATIO
 from analysis.bootstrap import percentile_interval
 from analysis.points import RunCurves
 from analysis.pool import PoolCurves, PoolGroup
@@ -108,15 +109,18 @@ def _traced(each: RunCurves, counts: Floats) -> Traced:
 
 
 def pool_sides(groups: Sequence[PoolGroup[PoolCurves]], pairs: Mapping[str, int]) -> list[Side]:
-    """Best-of-n against every proxy; its replicates are already averaged and resampled."""
+    """Best-of-n against every proxy, up to its last reliable n; replicates are already averaged and
+    resampled."""
     sides = []
     for group in groups:
+        first = group.replicates[0]
+        use = first.n * RELIABLE_RATIO <= first.samples
         scores = [name for name in SCORES if name in group.resampled]
         curve = Traced(
-            _root(group.mean("kl")),
-            {name: group.mean(name) for name in scores},
-            _root(group.resampled["kl"]),
-            {name: group.resampled[name] for name in scores},
+            _root(group.mean("kl")[use]),
+            {name: group.mean(name)[use] for name in scores},
+            _root(group.resampled["kl"][:, use]),
+            {name: group.resampled[name][:, use] for name in scores},
         )
         seeds = tuple(each.proxy_seed for each in group.replicates)
         count = pairs.get(group.proxy, 0)

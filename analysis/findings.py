@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.figures.method_looks import method_label
 from analysis.grids import interval, number
 from analysis.records import Experiment
 from analysis.tables import Tables
@@ -83,7 +84,9 @@ def findings(experiment: Experiment, tables: Tables) -> list[Finding]:
         if tables.probes.get("sycophancy") is None:
             sentences.append(_sycophancy(_of(checks["sycophancy"], ids)))
         pairs = int(runs["proxy_pairs"].iloc[0])
-        found.append(Finding(f"{str(method).upper()} against the {proxy} proxy ({pairs:,} pairs)", sentences))
+        found.append(
+            Finding(f"{method_label(str(method))} against the {proxy} proxy ({pairs:,} pairs)", sentences)
+        )
     found.append(Finding("Laws of the gold score", _laws(tables.fits)))
     found.append(Finding("KL budgets", _budgets(checks["budgets"])))
     missing = [f"{name.capitalize()}: {why}." for name, why in tables.probes.items() if why]
@@ -205,7 +208,7 @@ def _laws(fits: pd.DataFrame) -> list[str]:
             where = "inside the data" if row["peak_inside_data"] else "beyond the data, an extrapolation"
             place = interval(row["peak_kl"], row["peak_kl_lo"], row["peak_kl_hi"], 1)
             peak = f"it peaks at KL {place} nats, {where}"
-        how = "Best-of-n" if row["method"] == "best_of_n" else row["method"].upper()
+        how = "Best-of-n" if row["method"] == "best_of_n" else method_label(row["method"])
         sentences.append(
             f"{how}, {row['proxy']} proxy: {form} follows the gold curve with R² = {row['r2']:.3f}; {peak}."
         )

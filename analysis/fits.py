@@ -70,10 +70,11 @@ def rl_law_curves(curves: Sequence[RunCurves], counts: Floats, rng: np.random.Ge
     """One curve per method, proxy and score over all its path runs; no other control traces a frontier.
 
     A failed run counts for the points it left, if any lies where the law is fitted: to drop it would be
-    to fit the survivors.
+    to fit the survivors. Best-of-n runs are left to the pool, of whose curve they are a few places.
     """
     law, found = LAWS["rl"], []
-    paths = [each for each in curves if each.run.control == "path" and _reaches(each, law.min_d)]
+    paths = [each for each in curves if each.run.control == "path" and each.run.method != "best_of_n"]
+    paths = [each for each in paths if _reaches(each, law.min_d)]
     for method, proxy in dict.fromkeys((each.run.method, each.run.proxy) for each in paths):
         runs = [each for each in paths if (each.run.method, each.run.proxy) == (method, proxy)]
         seeds = {each.run.proxy_seed for each in runs}

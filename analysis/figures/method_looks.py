@@ -27,6 +27,11 @@ SPARE = (
 )
 
 
+def method_label(method: str) -> str:
+    """What people call a method."""
+    return LOOKS[method].label if method in LOOKS else method.replace("_", " ").upper()
+
+
 def method_looks(names: Sequence[str]) -> dict[str, Look]:
     """A look for each name (`comparison.side_names`), the same for a method in every figure; what is not
     known, and further groups of one method, take spare ones in order."""
@@ -39,6 +44,6 @@ def method_looks(names: Sequence[str]) -> dict[str, Look]:
             look = known
         else:
             look, spare = SPARE[spare % len(SPARE)], spare + 1
-        label = known.label if known else method.replace("_", " ").upper()
+        label = method_label(method)
         found[name] = replace(look, label=f"{label} ({group.replace('_', ' ')}" if group else label)
     return found

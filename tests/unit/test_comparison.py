@@ -75,6 +75,8 @@ def test_proxies_are_compared_on_gold_and_never_on_their_own_scores(planted: Tab
 def test_the_pool_is_compared_unpaired(planted: Tables) -> None:
     table = planted.comparisons.query("a == @POOL and between == 'methods'")
     assert len(table) and not table["paired"].any()
+    reliable = planted.best_of_n.query("reliable").groupby("proxy")["kl"].max()
+    assert (table.groupby("proxy")["kl"].max() <= reliable).all()
 
 
 def test_what_two_methods_share_on_a_prompt_cancels() -> None:
@@ -115,3 +117,10 @@ def test_seeds_are_drawn_jointly_or_apart() -> None:
 def test_a_group_is_named_only_where_a_method_has_several() -> None:
     names = side_names([("rloo", "path"), ("rloo", "capped"), ("dpo", "path")])
     assert list(names.values()) == ["rloo (path)", "rloo (capped)", "dpo"]
+
+
+def test_a_best_of_n_run_does_not_take_the_place_of_its_pool_among_the_laws(tmp_path: Path) -> None:
+    root = write_experiment(tmp_path, methods={"rloo": 0.0, "best_of_n": 0.1})
+    fits = tables(Experiment.read(root)).fits.set_index("curve")
+    assert fits.index.is_unique
+    assert (fits.loc[fits["method"] == "best_of_n", "law"] == "best_of_n").all()
