@@ -87,6 +87,7 @@ class Tree:
             "k2": (p * ratio**2 / 2).sum(axis=-1),
             "k3": (p * (np.exp(-ratio) - 1 + ratio)).sum(axis=-1),
             "kl_reverse": -(np.exp(reference) * ratio).sum(axis=-1),
+            "k1_clamped": (p * np.maximum(ratio, 0)).sum(axis=-1),
         }
         return {name: self.along(policy, value) for name, value in per_prefix.items()}
 

@@ -140,7 +140,8 @@ def _measured(experiment: Experiment, run: Run) -> dict[str, tuple[float, float]
     samples = point.samples()
     keys = SampleKeys(items, samples, point.path)
     scores, outcomes = read_scores(point, keys), point.outcomes()
-    columns: dict[str, Any] = {name: samples[name] for name in ("kl", "k1", "k2", "k3", "kl_reverse")}
+    estimators = ("kl", "k1", "k2", "k3", "kl_reverse", "k1_clamped")
+    columns: dict[str, Any] = {name: samples[name] for name in estimators}
     columns |= {"proxy": scores[run.scorer], "oracle": scores["oracle"]}
     columns |= {name: outcomes[name] for name in ("correct", "praise")}
     weight = items["weight"].to_numpy(dtype=float)

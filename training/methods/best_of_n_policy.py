@@ -76,6 +76,7 @@ def _point(job: PolicyJob, drawn: pd.DataFrame, ranked: Pool, n: int) -> None:
         k2=0.5 * ratio**2,
         k3=np.exp(-ratio) - 1 + ratio,
         kl_reverse=ranked.kl_reverse(n),
+        k1_clamped=ratio.clip(min=0),
     )
     publish(folder, said, job.world.outcomes(said, items))
     job.journal(n, n, {"n": float(n), "kl_sequence": float(ranked.kl(size).mean())})
