@@ -89,7 +89,9 @@ def exact(
     """Show what was measured beside its exact value, where the world can be enumerated."""
     with _explained_records():
         from training.exactness import compare
+        from training.worker import prepare
 
+        prepare()
         table = compare(directory)
         print(table.to_string(index=False, na_rep="-", float_format="{:.4f}".format))
 
