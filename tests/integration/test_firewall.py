@@ -46,7 +46,9 @@ def test_labels_carry_no_values(smoke: Finished) -> None:
     for stage in planned().stages:
         if stage.identity.stage == "labels":
             table = pd.read_parquet(smoke.home.artefact(stage) / "preferences.parquet")
-            assert set(table) == {"chosen_ids", "rejected_ids"}
+            assert set(table) == {"prompt_tokens", "chosen_ids", "rejected_ids"}
+            for length, chosen, rejected in table.itertuples(index=False):
+                assert list(chosen[:length]) == list(rejected[:length]), "the prompt, which both share"
 
 
 def test_workers_never_ran_what_reads_gold(smoke: Finished) -> None:
