@@ -39,6 +39,8 @@ CODE = {
     "policy": (
         "training/methods",
         "training/mitigations",
+        "training/pairs.py",
+        "analysis/best_of_n.py",
         "training/budget.py",
         "training/observe.py",
         "training/sample.py",
