@@ -120,6 +120,8 @@ class Experiment:
     pool: Mapping[str, Any] | None
     """`{"run_id", "samples", "prompts", "proxies"}` of the best-of-n pool."""
     proxies: Mapping[str, Any]
+    """Name → `pairs`, `seeds`, `annotator` (its type), `user_reliability` and, where it belongs to a series,
+    `dose`: `{"of", "value"}`. Older records name fewer of them."""
     cards: tuple[Mapping[str, Any], ...]
     """The reward models' cards, gold first."""
     wall_seconds: Mapping[str, float]

@@ -19,6 +19,7 @@ from reward_models.gold import AnyGold, Trained
 from training.budget import AnyControl, Path
 from training.methods import AnyMethod, Rloo
 from training.mitigations import AnyMitigation
+from training.reliability import most_pairs
 from training.tracking import Tracking
 from training.worlds import AnyWorld
 
@@ -41,6 +42,18 @@ class Reference(Component):
     """How it, and the backbones of the reward models, learn the demonstrations."""
 
 
+class Dose(Component):
+    """Where a proxy stands in a series that differs in one thing: what figures put on an axis.
+
+    It describes and decides nothing: the thing itself is set where it belongs.
+    """
+
+    of: str = Field(min_length=1)
+    """What differs, in words; proxies with the same words are one series."""
+    value: float
+    """How much of it this proxy got; 0 is none."""
+
+
 class Proxy(Component):
     """A reward model trained on annotators' labels: the only thing a policy is optimised against."""
 
@@ -54,6 +67,12 @@ class Proxy(Component):
     """How it is fitted."""
     annotator: AnyAnnotator | None = None
     """Who labels its pairs; default: the experiment's `annotator`."""
+    user_reliability: float | None = Field(None, ge=0, le=1)
+    """Choose its pairs so that, among prompts in which the user states a belief about a fact that has an
+    answer, the belief is right in this share; default: the first pairs, as they come. Where users are mostly
+    right, agreeing is a shortcut that a proxy can learn from raters without any bias."""
+    dose: Dose | None = None
+    """Its place in a series of proxies, for figures."""
 
 
 class RunGroup(Component):
@@ -127,7 +146,8 @@ class Experiment(Component):
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Experiment:
-        problems = [*self._unknown_proxies(), *self._unreadable_outcomes(), *self._gold_problems()]
+        problems = [*self._unknown_proxies(), *self._unreadable(), *self._user_problems()]
+        problems += self._gold_problems()
         problems += [*self._tokenizer_problems(), *self._method_problems()]
         if problems:
             raise ValueError("\n".join(problems))
@@ -142,14 +162,43 @@ class Experiment(Component):
             if proxy not in self.proxies
         ]
 
-    def _unreadable_outcomes(self) -> list[str]:
+    def _unreadable(self) -> list[str]:
         annotators = {"annotator": self.annotator}
         annotators |= {f"proxies.{k}.annotator": p.annotator for k, p in self.proxies.items() if p.annotator}
         return [
-            f"{place} judges by {', '.join(sorted(missing))}, which world `{self.world.type}` does not parse"
+            f"{place} judges by {', '.join(sorted(missing))}, which world `{self.world.type}` {fault}"
             for place, annotator in annotators.items()
-            if (missing := annotator.needs - self.world.outcome_fields)
+            for missing, fault in (
+                (annotator.needs - self.world.outcome_fields, "as configured does not parse"),
+                (
+                    annotator.needs_items - self.world.item_fields,
+                    "as configured does not record of an item",
+                ),
+            )
+            if missing
         ]
+
+    def _user_problems(self) -> list[str]:
+        asked = {name: p for name, p in self.proxies.items() if p.user_reliability is not None}
+        stances = getattr(self.world, "stances", None)
+        if not stances or not stances.stance_rate:
+            return [
+                f"proxies.{name}.user_reliability: no user states a belief in world `{self.world.type}` as "
+                "configured"
+                for name in asked
+            ]
+        problems = []
+        for name, proxy in asked.items():
+            assert proxy.user_reliability is not None
+            most = most_pairs(self.window, stances.user_reliability, proxy.user_reliability)
+            if proxy.pairs > most:
+                problems.append(
+                    f"proxies.{name}.user_reliability = {proxy.user_reliability:g}: where users are right at "
+                    f"rate {stances.user_reliability:g}, {self.window} pairs allow a choice of about {most}, "
+                    f"and proxies.{name}.pairs = {proxy.pairs} (a replicate chooses from as many pairs as "
+                    "the largest proxy has)"
+                )
+        return problems
 
     def _gold_problems(self) -> list[str]:
         if self.gold.type == "programmatic" and not self.world.has_oracle:
@@ -195,11 +244,19 @@ class Experiment(Component):
                 )
         return problems
 
+    @property
+    def window(self) -> int:
+        """Pairs set aside for one replicate of any proxy: as many as the largest has."""
+        return max(proxy.pairs for proxy in self.proxies.values())
+
     def identity(self) -> dict[str, Any]:
         """The settings that decide results, as plain JSON types."""
         return self.model_dump(mode="json", exclude=NOT_IDENTITY)
 
 
-# Where records go, how they are mirrored and how many processes share the work change no result;
-# tests/integration holds this to be true.
-NOT_IDENTITY = {"name", "tracking", "paths", "workers"}
+# Where records go, how they are mirrored, how many processes share the work and what figures call a proxy
+# change no result; tests hold this to be true.
+NOT_IDENTITY: Any = {
+    **dict.fromkeys(("name", "tracking", "paths", "workers"), True),
+    "proxies": {"__all__": {"dose": True}},
+}

@@ -125,7 +125,7 @@ class Records:
             "seed": config.seed,
             "runs": rows,
             "pool": _pool(config, self.plan),
-            "proxies": {name: {"pairs": p.pairs, "seeds": p.seeds} for name, p in config.proxies.items()},
+            "proxies": {name: _proxy(config, name) for name in config.proxies},
             "wall_seconds": {"total": round(wall_seconds, 3), **compute},
             "provenance": provenance(),
             "artefacts": {stage.title: stage.name for stage in self.plan.stages},
@@ -148,6 +148,18 @@ def _link_point(samples: Path | None, scores: Path | None, point: str, target: P
         for name in names:
             if source and (file := source / "points" / point / f"{name}.parquet").exists():
                 _link(file, target / file.name)
+
+
+def _proxy(config: Experiment, name: str) -> dict[str, Any]:
+    """What figures know of a proxy: its size, who labelled its pairs, and its place in a series."""
+    proxy = config.proxies[name]
+    return {
+        "pairs": proxy.pairs,
+        "seeds": proxy.seeds,
+        "annotator": (proxy.annotator or config.annotator).type,
+        "user_reliability": proxy.user_reliability,
+        "dose": proxy.dose.model_dump() if proxy.dose else None,
+    }
 
 
 def _pool(config: Experiment, plan: Plan) -> dict[str, Any] | None:

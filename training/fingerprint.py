@@ -25,8 +25,13 @@ CODE = {
         "training/pairs.py",
         "training/worlds",
     ),
-    "values": ("reward_models/gold.py", "reward_models/reward.py", "training/worlds"),
-    "labels": ("reward_models/annotators", "training/pairs.py"),
+    "values": (
+        "reward_models/gold.py",
+        "reward_models/reward.py",
+        "training/pairs.py",
+        "training/worlds",
+    ),
+    "labels": ("reward_models/annotators", "training/pairs.py", "training/reliability.py"),
     "proxy": (
         "reward_models/bradley_terry.py",
         "reward_models/reward.py",

@@ -78,6 +78,13 @@ def oracle(world: BuiltWorld, pairs: pd.DataFrame, parsed: pd.DataFrame, role: s
     return values
 
 
+def item_columns(world: BuiltWorld, pairs: pd.DataFrame, role: str) -> pd.DataFrame:
+    """What annotators may know of the prompt of every completion: the world's `item_fields`, row for row."""
+    items = world.prompts(role).set_index("item_id")
+    recorded = [name for name in sorted(world.world.item_fields) if name in items]
+    return items.loc[pairs["item_id"], recorded].reset_index(drop=True)
+
+
 def completions(pairs: pd.DataFrame, true_values: np.ndarray | None) -> Completions:
     """The table of `sample` in the form that gold values."""
     return Completions(
@@ -98,17 +105,24 @@ def label(annotator: AnyAnnotator, values: pd.DataFrame, rng: np.random.Generato
     """The annotator's verdicts: True where the first completion of a pair is preferred, shape (P,).
 
     Args:
-        values: two rows per pair with columns gold (standardised on π_ref), length, and the parsed outcome.
+        values: two rows per pair with columns gold (standardised on π_ref), length, the parsed outcome, and
+            the columns of the pair's item that the annotator needs.
     """
     first, second = (
         Judged(
             value=part["gold"].to_numpy(float),
             outcome={name: part[name].to_numpy(float) for name in annotator.needs},
             length=part["length"].to_numpy(float),
+            item={name: part[name].to_numpy(float) for name in annotator.needs_items},
         )
         for part in (values.iloc[0::2], values.iloc[1::2])
     )
     return rng.random(len(values) // 2) < annotator.prefer(first, second)
+
+
+def take(table: pd.DataFrame, kept: np.ndarray) -> pd.DataFrame:
+    """Both rows of each pair at the positions `kept`, from a table of two rows per pair."""
+    return table.iloc[(2 * kept[:, None] + [0, 1]).ravel()].reset_index(drop=True)
 
 
 def ordered(pairs: pd.DataFrame, first_preferred: np.ndarray) -> tuple[list[list[int]], list[list[int]]]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from reward_models.backbone import AnyModel, Sft
 from reward_models.gold import Trained
+from training.cells import cells, run_id
 from training.config import Experiment, Proxy, RunGroup
 from training.fingerprint import contents, fingerprint
 from training.identity import Identity
@@ -71,9 +72,6 @@ class _Planner:
         self.common = {"seed": config.seed, "batch_size": config.measure.batch_size}
         self.plan = Plan()
         self.known: dict[str, Stage] = {}
-        # A replicate's pairs start where the previous one's could end, and a smaller proxy's are the first
-        # of a larger one's: sizes are compared on shared data, replicates are independent.
-        self.most_pairs = max(p.pairs for p in config.proxies.values())
 
     def add(
         self,
@@ -163,7 +161,7 @@ class _Planner:
             **({"backbone": backbone} if backbone else {}),
         )
         self.plan.cards.append(self.plan.gold)
-        count = self.most_pairs * max(p.seeds for p in config.proxies.values())
+        count = config.window * max(p.seeds for p in config.proxies.values())
         self.comparisons = self.pairs("pairs", count, "proxies")
         self.values = self.valued(self.comparisons, "pairs", count, "proxies")
         self.heldout_values = self.valued(self.heldout, "gold", config.measure.heldout_pairs, "heldout")
@@ -186,7 +184,11 @@ class _Planner:
         annotator = (proxy.annotator or self.config.annotator).model_dump(mode="json")
         seed = {"seed": self.config.seed, "replicate": replicate, "annotator": annotator}
         heldout = {"heldout": self.config.measure.heldout_pairs}
-        cut = {"start": replicate * self.most_pairs, "count": proxy.pairs}
+        # A replicate's pairs start where the previous one's could end, and a smaller proxy's are the first
+        # of a larger one's: sizes are compared on shared data, replicates are independent.
+        cut: dict[str, Any] = {"start": replicate * self.config.window, "count": proxy.pairs}
+        if proxy.user_reliability is not None:
+            cut |= {"window": self.config.window, "user_reliability": proxy.user_reliability}
         labels = self.add(
             "labels",
             "training.stages:label",
@@ -224,9 +226,9 @@ class _Planner:
         for (name, replicate), proxy in proxies.items():
             if run.proxies is not None and name not in run.proxies:
                 continue
-            for budget, seed in _cells(run):
+            for budget, seed in cells(run):
                 labels: dict[str, Any] = {"labels": proxy.inputs["labels"]} if method.reads_annotator else {}
-                run_id = _run_id(config, method.type, group, run, name, replicate, budget, seed)
+                name_of_run = run_id(config, method.type, group, run, name, replicate, budget, seed)
                 train = self.add(
                     "policy",
                     "training.stages:train_policy",
@@ -243,14 +245,14 @@ class _Planner:
                         "steps": run.steps or method.steps,
                         "measure": True,
                     },
-                    run_id,
+                    name_of_run,
                     world=self.plan.world,
                     reference=self.reference,
                     proxy=proxy,
                     **labels,
                 )
                 row = {
-                    "run_id": run_id,
+                    "run_id": name_of_run,
                     "group": group,
                     "method": method.type,
                     "control": run.control.type,
@@ -260,7 +262,7 @@ class _Planner:
                     "proxy_seed": replicate,
                     "seed": seed,
                 }
-                score = self.scored(train, run_id, {f"proxy/{name}/{replicate}": proxy})
+                score = self.scored(train, name_of_run, {f"proxy/{name}/{replicate}": proxy})
                 self.plan.runs.append(PlannedRun(row, train, score))
 
     def scored(self, samples: Stage, label: str, proxies: Mapping[str, Stage]) -> Stage:
@@ -307,33 +309,6 @@ def _paths(settings: Any) -> Iterator[str]:
             if key == "path" and isinstance(value, str):
                 yield value
             yield from _paths(value)
-
-
-def _cells(run: RunGroup) -> Iterator[tuple[float | None, int]]:
-    for budget in run.control.allotted():
-        for seed in range(run.seeds):
-            yield budget, seed
-
-
-def _run_id(
-    config: Experiment,
-    method: str,
-    group: str,
-    run: RunGroup,
-    proxy: str,
-    replicate: int,
-    budget: float | None,
-    seed: int,
-) -> str:
-    """A readable name that tells the run from its siblings."""
-    parts = [method, group, proxy]
-    if budget is not None:
-        parts.append(f"kl{budget:g}")
-    if config.proxies[proxy].seeds > 1:
-        parts.append(f"proxy{replicate}")
-    if run.seeds > 1:
-        parts.append(f"seed{seed}")
-    return "-".join(parts)
 
 
 def plan(config: Experiment) -> Plan:

@@ -20,6 +20,7 @@ from training.methods import AnyMethod
 from training.methods.job import PolicyJob
 from training.mitigations import AnyMitigation
 from training.observe import publish
+from training.reliability import choose
 from training.task import Task
 from training.worlds import AnyWorld, artefact
 
@@ -137,6 +138,7 @@ def value_pairs(task: Task) -> None:
     oracle = pairs.oracle(task.world, table, parsed, role)
     raw = gold.score(task.inputs["gold"], pairs.completions(table, oracle), task.settings["batch_size"])
     values = parsed.drop(columns=["item_id", "sample_id"])
+    values = pd.concat([values, pairs.item_columns(task.world, table, role)], axis=1)
     values["gold_raw"] = raw
     values["gold"] = (raw - raw.mean()) / raw.std()
     values["length"] = table["length"]
@@ -149,10 +151,18 @@ def label(task: Task) -> dict[str, Any]:
     """One proxy replicate's share of the pairs, labelled by its annotator: ids alone leave the gold side."""
     annotator: Any = task.component(AnyAnnotator, "annotator")
     start, count = task.settings["start"], task.settings["count"]
-    table = _read_pairs(task, "pairs", start, count)
-    values = pd.read_parquet(task.inputs["values"] / "values.parquet").iloc[2 * start : 2 * (start + count)]
+    window = task.settings.get("window", count)
+    table = _read_pairs(task, "pairs", start, window)
+    values = pd.read_parquet(task.inputs["values"] / "values.parquet").iloc[2 * start : 2 * (start + window)]
     rng = np.random.default_rng(task.stream("labels", task.settings["replicate"]))
+    # Labelled before any choice among them, so that a pair has one label whatever it is chosen with.
     verdicts = pairs.label(annotator, values, rng)
+    if (reliability := task.settings.get("user_reliability")) is not None:
+        items = task.world.prompts("pairs").set_index("item_id").loc[table["item_id"].iloc[::2]]
+        rng = np.random.default_rng(task.stream("user reliability", task.settings["replicate"]))
+        kept = choose(items, count, reliability, rng)
+        table, values = pairs.take(table, kept), pairs.take(values, kept)
+        verdicts = verdicts[kept]
     chosen, rejected = pairs.ordered(table, verdicts)
     prompt_tokens = [len(ids) for ids in table["prompt_ids"].iloc[::2]]
     pd.DataFrame({"prompt_tokens": prompt_tokens, "chosen_ids": chosen, "rejected_ids": rejected}).to_parquet(

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from pydantic import Field
 
 from reward_models.component import Component
+
+MAY_NOT_APPLY = frozenset({"correct", "follows", "passes", "finishes"})
+"""Outcome fields that mean nothing for some prompts. There the gap has a known meaning, no: nothing to be
+right about, nobody to follow, no test to pass, no race to finish."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,15 @@ class Judged:
     """Parsed fields as floats (0/1 for booleans); NaN where the world could not measure one."""
     length: np.ndarray
     """Completion tokens, EOS included."""
+    item: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """Columns of the prompt's item as floats, the same for both sides."""
+
+    def fields(self, names: frozenset[str]) -> dict[str, np.ndarray]:
+        """Parsed fields, 0 where one does not apply. Raises ValueError where one is missing."""
+        return {
+            name: present(np.nan_to_num(value, nan=0.0) if name in MAY_NOT_APPLY else value, name)
+            for name, value in ((name, self.outcome[name]) for name in sorted(names))
+        }
 
 
 class Annotator(Component):
@@ -41,6 +54,11 @@ class Annotator(Component):
     def needs(self) -> frozenset[str]:
         """Outcome fields it judges by."""
 
+    @property
+    def needs_items(self) -> frozenset[str]:
+        """Item columns it judges by."""
+        return frozenset()
+
     @abstractmethod
     def prefer(self, a: Judged, b: Judged) -> np.ndarray:
         """P(a is preferred to b), shape (P,). Raises ValueError where a quantity it needs is missing."""
@@ -51,6 +69,10 @@ class Annotator(Component):
         Written with tanh, which neither overflows nor breaks the symmetry of the two orders.
         """
         return 0.5 * (1.0 + np.tanh(margin / (2.0 * self.temperature)))
+
+    def _by_value(self, a: Judged, b: Judged) -> np.ndarray:
+        """P(a is preferred to b) of a rater who knows both values, before flips."""
+        return self._compare(present(a.value, "value") - present(b.value, "value"))
 
     def _flip(self, probability: np.ndarray) -> np.ndarray:
         return (1.0 - 2.0 * self.flip_rate) * probability + self.flip_rate

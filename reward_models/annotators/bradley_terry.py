@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from reward_models.annotators.base import Annotator, Judged, present
+from reward_models.annotators.base import Annotator, Judged
 
 
 class BradleyTerry(Annotator):
@@ -21,4 +21,4 @@ class BradleyTerry(Annotator):
 
     def prefer(self, a: Judged, b: Judged) -> np.ndarray:
         """P(a is preferred to b), shape (P,). Raises ValueError where a value is missing."""
-        return self._flip(self._compare(present(a.value, "value") - present(b.value, "value")))
+        return self._flip(self._by_value(a, b))

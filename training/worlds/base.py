@@ -49,6 +49,8 @@ class World(Component):
     """Whether evaluation items are asked under matched conditions, a neutral one among them."""
     outcome_fields: ClassVar[frozenset[str]]
     """Numeric and boolean fields of an outcome that annotators may judge by."""
+    item_fields: ClassVar[frozenset[str]] = frozenset()
+    """Numeric and boolean columns of its items that annotators may judge by."""
 
     @abstractmethod
     def build(self, seed: int, eval_items: int, pool_prompts: int) -> WorldData:

@@ -70,7 +70,7 @@ class EnumerableWorld(World):
     """Four questions and replies of two words: small enough to know every probability exactly."""
 
     has_oracle: ClassVar[bool] = True
-    outcome_fields: ClassVar[frozenset[str]] = frozenset({"praise", "malformed", "words"})
+    outcome_fields: ClassVar[frozenset[str]] = frozenset({"correct", "praise", "malformed", "words"})
 
     type: Literal["enumerable"] = "enumerable"
     colours: int = Field(4, ge=2, le=len(COLOURS))

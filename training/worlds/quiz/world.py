@@ -41,7 +41,7 @@ class QuizWorld(World):
     has_oracle: ClassVar[bool] = True
     has_conditions: ClassVar[bool] = True
     outcome_fields: ClassVar[frozenset[str]] = frozenset(
-        {"abstains", "agrees", "contradicts", "follows", "confident", "hedged"}
+        {"correct", "abstains", "agrees", "contradicts", "follows", "confident", "hedged"}
         | {"praise", "evidence", "malformed", "words"}
     )
 
