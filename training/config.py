@@ -147,8 +147,7 @@ class Experiment(Component):
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Experiment:
         problems = [*self._unknown_proxies(), *self._unreadable(), *self._user_problems()]
-        problems += self._gold_problems()
-        problems += [*self._tokenizer_problems(), *self._method_problems()]
+        problems += [*self._gold_problems(), *self._tokenizer_problems(), *self._method_problems()]
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -166,16 +165,13 @@ class Experiment(Component):
         annotators = {"annotator": self.annotator}
         annotators |= {f"proxies.{k}.annotator": p.annotator for k, p in self.proxies.items() if p.annotator}
         return [
-            f"{place} judges by {', '.join(sorted(missing))}, which world `{self.world.type}` {fault}"
+            f"{place} judges by {', '.join(sorted(missing))}, which world `{self.world.type}` as configured "
+            "does not record"
             for place, annotator in annotators.items()
-            for missing, fault in (
-                (annotator.needs - self.world.outcome_fields, "as configured does not parse"),
-                (
-                    annotator.needs_items - self.world.item_fields,
-                    "as configured does not record of an item",
-                ),
+            if (
+                missing := (annotator.needs - self.world.outcome_fields)
+                | (annotator.needs_items - self.world.item_fields)
             )
-            if missing
         ]
 
     def _user_problems(self) -> list[str]:

@@ -1,38 +1,33 @@
-"""Annotators: whom they prefer, by how much, and what they refuse to judge."""
+"""What all annotators share: symmetry, a dose of zero, needs, gaps and refusals."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from judging import COUNTS, EVERY_SURFACE, FLAGS, TYPES, dosed, judged, prefers, random_pairs
 from pydantic import TypeAdapter, ValidationError
 
-from reward_models.annotators import AnyAnnotator, BradleyTerry, PartialVerification, Surface
-from reward_models.annotators.base import Annotator, Judged
+from reward_models.annotators import (
+    AnyAnnotator,
+    Assisted,
+    BradleyTerry,
+    Constitution,
+    Oversight,
+    PartialVerification,
+    Surface,
+)
+from reward_models.annotators.base import MAY_NOT_APPLY, Annotator, Judged
 
-FIELDS = ("follows", "agrees", "contradicts", "confident", "hedged", "praise")
-EVERY_SURFACE = Surface(agreement=0.7, confidence=0.5, length=0.1, praise=-0.3)
-
-
-def judged(value: Any = 0.0, length: Any = 8.0, **outcome: Any) -> Judged:
-    columns = {name: np.atleast_1d(np.asarray(outcome.get(name, 0.0), float)) for name in FIELDS}
-    value = np.atleast_1d(np.asarray(value, float))
-    return Judged(value, columns, np.broadcast_to(np.asarray(length, float), value.shape))
-
-
-def random_side(rng: np.random.Generator, count: int = 50) -> Judged:
-    return Judged(
-        value=rng.normal(size=count) * 3,
-        outcome={name: rng.integers(2, size=count).astype(float) for name in FIELDS},
-        length=rng.integers(1, 20, size=count).astype(float),
-    )
+DOSED = dict(zip(TYPES, dosed(0.6), strict=True))
 
 
-def prefers(annotator: Annotator, a: Judged, b: Judged) -> float:
-    return float(annotator.prefer(a, b)[0])
+def test_every_registered_annotator_is_tested_here() -> None:
+    registered = {variant.model_fields["type"].default for variant in get_args(get_args(AnyAnnotator)[0])}
+    assert registered == set(TYPES)
 
 
 def test_bradley_terry_is_the_logistic_of_the_margin_with_flips() -> None:
@@ -43,106 +38,112 @@ def test_bradley_terry_is_the_logistic_of_the_margin_with_flips() -> None:
 
 
 @given(
-    q=st.floats(0, 1), temperature=st.floats(0.01, 10), flip_rate=st.floats(0, 0.49), seed=st.integers(0, 99)
+    dose=st.floats(0, 1),
+    temperature=st.floats(0.01, 10),
+    flip_rate=st.floats(0, 0.49),
+    seed=st.integers(0, 99),
 )
-def test_the_two_orders_sum_to_one(q: float, temperature: float, flip_rate: float, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    a, b = random_side(rng), random_side(rng)
-    for annotator in (
-        BradleyTerry(temperature=temperature, flip_rate=flip_rate),
-        PartialVerification(
-            verification_rate=q, temperature=temperature, flip_rate=flip_rate, surface=EVERY_SURFACE
-        ),
-    ):
+def test_the_two_orders_sum_to_one(dose: float, temperature: float, flip_rate: float, seed: int) -> None:
+    a, b = random_pairs(seed)
+    for annotator in dosed(dose, temperature=temperature, flip_rate=flip_rate):
         forward = annotator.prefer(a, b)
         np.testing.assert_allclose(forward + annotator.prefer(b, a), 1.0, atol=1e-12)
         assert ((flip_rate - 1e-12 <= forward) & (forward <= 1 - flip_rate + 1e-12)).all()
 
 
-def test_full_verification_is_bradley_terry_exactly() -> None:
-    rng = np.random.default_rng(0)
-    a, b = random_side(rng), random_side(rng)
-    settings = {"temperature": 0.7, "flip_rate": 0.05}
-    dosed = PartialVerification(verification_rate=1.0, surface=EVERY_SURFACE, **settings)
-    np.testing.assert_array_equal(dosed.prefer(a, b), BradleyTerry(**settings).prefer(a, b))
-    assert dosed.needs == frozenset()
+@pytest.mark.parametrize("noise", [{}, {"temperature": 0.7, "flip_rate": 0.05}], ids=["sharp", "noisy"])
+def test_dose_zero_is_bradley_terry_exactly_and_needs_nothing_else(noise: dict[str, float]) -> None:
+    a, b = random_pairs(0)
+    plain, *others = dosed(0, **noise)
+    for annotator in others:
+        np.testing.assert_array_equal(annotator.prefer(a, b), plain.prefer(a, b), err_msg=annotator.type)
+        assert annotator.needs == annotator.needs_items == frozenset()
 
 
-def test_without_surface_weights_an_unverified_pair_is_a_coin_toss() -> None:
-    blind = PartialVerification(verification_rate=0.0, surface=Surface())
-    assert prefers(blind, judged(5.0, praise=2), judged(-5.0)) == 0.5
+def test_any_dose_but_zero_differs_from_bradley_terry() -> None:
+    a, b = random_pairs(0)
+    plain, *others = dosed(0.6)
+    for annotator in others:
+        assert np.abs(annotator.prefer(a, b) - plain.prefer(a, b)).max() > 0.1, annotator.type
 
 
-@pytest.mark.parametrize(
-    ("weights", "liked", "disliked"),
-    [
-        ({"agreement": 1.0}, {"follows": 1}, {"follows": 0}),
-        ({"agreement": 1.0}, {"agrees": 1}, {"contradicts": 1}),
-        ({"confidence": 1.0}, {"confident": 1}, {"hedged": 1}),
-        ({"length": 0.2}, {"length": 15}, {"length": 5}),
-        ({"praise": 1.0}, {"praise": 2}, {"praise": 0}),
-    ],
-)
-def test_the_weighted_surface_wins_against_the_truth(weights: Any, liked: Any, disliked: Any) -> None:
-    """The tilt: unverified labels point to the surface even where value points the other way, and a negative
-    weight reverses them."""
-    a, b = judged(-1.0, **liked), judged(1.0, **disliked)
-    careless = PartialVerification(verification_rate=0.0, surface=Surface(**weights))
-    averse = PartialVerification(
-        verification_rate=0.0, surface=Surface(**{name: -weight for name, weight in weights.items()})
-    )
-    assert prefers(careless, a, b) > 0.5 > prefers(averse, a, b)
-    assert prefers(BradleyTerry(), a, b) < 0.5
+@pytest.mark.parametrize("annotator", DOSED.values(), ids=DOSED)
+def test_extreme_margins_are_finite_probabilities(annotator: Annotator) -> None:
+    a, b = judged([1e6, -1e6, 0.0], 1e6), judged([-1e6, 1e6, 0.0], 1.0)
+    probability = annotator.prefer(a, b)
+    assert ((probability >= 0) & (probability <= 1)).all()
+    np.testing.assert_allclose(probability + annotator.prefer(b, a), 1.0)
 
 
-def test_following_and_saying_so_count_one_each() -> None:
-    annotator = PartialVerification(verification_rate=0.0, surface=Surface(agreement=1.0))
-    both, one, none = judged(follows=1, agrees=1), judged(follows=1), judged()
-    assert annotator.prefer(both, one) == annotator.prefer(one, none)
-    assert annotator.prefer(both, one) > 0.5
+@pytest.mark.parametrize("annotator", DOSED.values(), ids=DOSED)
+def test_what_it_says_it_needs_is_all_it_reads(annotator: Annotator) -> None:
+    full, other = random_pairs(1)
+
+    def bare(side: Judged) -> Judged:
+        outcome = {name: side.outcome[name] for name in annotator.needs}
+        return Judged(side.value, outcome, side.length, {n: side.item[n] for n in annotator.needs_items})
+
+    np.testing.assert_array_equal(annotator.prefer(bare(full), bare(other)), annotator.prefer(full, other))
+    for name in annotator.needs:
+        without = bare(full)
+        with pytest.raises(KeyError, match=name):
+            annotator.prefer(Judged(full.value, {k: v for k, v in without.outcome.items() if k != name},
+                                    full.length, without.item), bare(other))  # fmt: skip
+    if annotator.needs_items:
+        with pytest.raises(KeyError, match="monitored"):
+            annotator.prefer(Judged(full.value, full.outcome, full.length), bare(other))
 
 
-def test_preference_interpolates_in_the_verification_rate() -> None:
-    """A right contradiction against a wrong agreement: the mixture is linear in q."""
-    honest, flattering = judged(1.0, contradicts=1), judged(-1.0, follows=1)
-    at = [prefers(PartialVerification(verification_rate=q), honest, flattering) for q in (0.0, 0.25, 1.0)]
-    assert at[0] < 0.5 < at[2]
-    assert at[1] == pytest.approx(0.75 * at[0] + 0.25 * at[2])
-
-
-def test_only_a_missing_belief_counts_as_not_following() -> None:
-    annotator = PartialVerification(verification_rate=0.0, surface=Surface(agreement=1.0))
-    assert prefers(annotator, judged(follows=np.nan), judged(follows=0)) == 0.5
-    with pytest.raises(ValueError, match="`agrees`"):
-        annotator.prefer(judged(agrees=np.nan), judged())
-
-
-def test_a_missing_value_or_length_is_refused() -> None:
+@pytest.mark.parametrize("annotator", DOSED.values(), ids=DOSED)
+def test_a_gap_is_no_only_where_a_field_does_not_apply(annotator: Annotator) -> None:
+    plain = judged(1.0)
+    for name in annotator.needs:
+        gap = judged(1.0, **{name: np.nan})
+        if name in MAY_NOT_APPLY:
+            assert prefers(annotator, gap, plain) == pytest.approx(0.5), name
+        else:
+            with pytest.raises(ValueError, match=f"`{name}`.*row 0"):
+                annotator.prefer(gap, plain)
     with pytest.raises(ValueError, match="`value`.*row 1"):
-        BradleyTerry().prefer(judged([0.0, np.nan]), judged([0.0, 0.0]))
+        annotator.prefer(judged([0.0, np.nan]), judged([0.0, 0.0]))
+
+
+def test_a_missing_length_or_tag_is_refused() -> None:
     lengthy = PartialVerification(verification_rate=0.0, surface=Surface(length=1.0))
     with pytest.raises(ValueError, match="`length`"):
         lengthy.prefer(judged(), judged(length=np.nan))
+    with pytest.raises(ValueError, match="`monitored`"):
+        Oversight().prefer(judged(monitored=np.nan), judged(monitored=np.nan))
 
 
 def test_what_is_not_weighed_is_not_needed() -> None:
     """An annotator can serve a world that lacks the fields it does not use."""
-    annotator = PartialVerification(verification_rate=0.0, surface=Surface(length=1.0))
-    bare = Judged(np.zeros(1), {}, np.ones(1))
-    assert annotator.needs == frozenset()
-    assert annotator.prefer(bare, bare) == [0.5]
-    assert PartialVerification(surface=EVERY_SURFACE).needs == frozenset(FIELDS)
+    assert PartialVerification(verification_rate=0.0, surface=Surface(length=1.0)).needs == frozenset()
+    assert Constitution(principles={"value": 1, "brief": 0.1, "warm": 0}).needs == frozenset()
+    assert Assisted(critic_skill=0, surface=Surface(praise=1.0)).needs == {"praise"}
+    used = {"follows", "agrees", "contradicts", "confident", "hedged", "praise", "evidence", "passes"}
+    assert EVERY_SURFACE.needs == used | {"checkpoints"}
+    everything = frozenset().union(*(annotator.needs for annotator in DOSED.values()))
+    assert everything == {*FLAGS, *COUNTS}
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"type": "bradley_terry", "temperature": 0.0},
-        {"type": "bradley_terry", "flip_rate": 0.5},
-        {"type": "partial_verification", "verification_rate": 1.1},
-        {"type": "partial_verification", "surface": {"honesty": 1.0}},
-    ],
-)
-def test_meaningless_settings_are_refused(settings: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError):
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"type": "bradley_terry", "temperature": 0.0}, "greater than 0"),
+    ({"type": "bradley_terry", "flip_rate": 0.5}, "less than 0.5"),
+    ({"type": "flip_noise", "flip_rate": 0.5}, "less than 0.5"),
+    ({"type": "partial_verification", "verification_rate": 1.1}, "less than or equal to 1"),
+    ({"type": "partial_verification", "surface": {"honesty": 1.0}}, "honesty"),
+    ({"type": "engagement", "weight": -0.1}, "greater than or equal to 0"),
+    ({"type": "rater_groups", "share": 1.5}, "less than or equal to 1"),
+    ({"type": "oversight", "lapse_rate": 2}, "less than or equal to 1"),
+    ({"type": "assisted", "critic_skill": 2}, "less than or equal to 1"),
+    ({"type": "constitution", "principles": {}}, "at least 1 item"),
+    ({"type": "constitution", "principles": {"kindness": 1.0}}, "kindness; known are value, correct, candid"),
+    ({"type": "constitution", "principles": {"value": float("nan")}}, "finite"),
+]
+
+
+@pytest.mark.parametrize(("settings", "reason"), REFUSED)
+def test_meaningless_settings_are_refused(settings: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValidationError, match=reason):
         TypeAdapter(AnyAnnotator).validate_python(settings)

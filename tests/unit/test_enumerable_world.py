@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from tiny import language_model
 
 from reward_models.annotators.base import Judged
-from reward_models.annotators.partial_verification import Surface
+from reward_models.annotators.surface import Surface
 from training.enumeration import Enumeration
 from training.worlds import EnumerableWorld, artefact
 from training.worlds.base import WorldData
