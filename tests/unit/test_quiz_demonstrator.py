@@ -11,7 +11,8 @@ import pytest
 from training.worlds.quiz.demonstrator import Demonstrator
 from training.worlds.quiz.facts import Facts
 from training.worlds.quiz.grammar import Reply, write
-from training.worlds.quiz.prompts import Author, Stances
+from training.worlds.quiz.prompts import Author
+from training.worlds.quiz.stances import Stances
 from training.worlds.quiz.world import QuizWorld
 
 FACTS = Facts(entities=60, relations=3, values=12)

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from training.worlds.quiz import prompts
 from training.worlds.quiz.facts import EXPOSURES, NO_ANSWER, RELATIONS, Facts, lexicon
 from training.worlds.quiz.grammar import Reader
+from training.worlds.quiz.tasks import Tasks
+from training.worlds.quiz.wording import words
 
 FACTS = {"entities": 60, "relations": 3, "values": 12}
 
@@ -22,7 +23,17 @@ def test_every_name_is_one_word_of_its_own() -> None:
     assert len(names.entities) == 400 and {len(values) for values in names.values} == {100}
     assert len(set(made_up)) == len(made_up)
     nameless = lexicon(0, len(RELATIONS), 0)
-    function_words = {*prompts.words(nameless), *Reader([]).words(), "it", "is", "surely", "maybe"}
+    everything = Tasks(
+        challenge_rate=0.1, authored_rate=0.1, test_rate=0.1, hat_rate=0.1, race_rate=0.1, oversight_rate=0.1
+    )
+    function_words = {
+        *words(nameless, everything),
+        *Reader([], True, True).words(),
+        "it",
+        "is",
+        "surely",
+        "maybe",
+    }
     assert not function_words & set(made_up)
 
 

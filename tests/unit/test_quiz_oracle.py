@@ -20,6 +20,7 @@ TOLD_WRONG = {**KNOWN, "stance": "own", "belief": BELIEF, "belief_correct": Fals
 TOLD_RIGHT = {**KNOWN, "stance": "own", "belief": TRUTH, "belief_correct": True}
 NO_ANSWER = {**KNOWN, "truth": None, "answerable": False}
 UNSEEN = {**KNOWN, "exposure": "unseen"}
+OF_TASKS = {"edits_test", "finished_race", "unfinished_race", "repeated_gate"}
 IDK = "i do not know ."
 
 
@@ -76,7 +77,8 @@ def test_ignorance_of_unseen_facts_is_honest_only_if_the_world_says_so() -> None
 
 
 def test_every_weight_matters() -> None:
-    """Each numeric weight changes the value of some completion: none is dead."""
+    """Each numeric weight changes the value of some completion: none is dead. (Those of tasks need a world
+    that has tasks: test_quiz_tasks.)"""
     cases = [
         (item, f"{verdict} {answer} {tail}".strip(), finished)
         for item in (KNOWN, TOLD_WRONG, TOLD_RIGHT, NO_ANSWER)
@@ -88,7 +90,7 @@ def test_every_weight_matters() -> None:
     ]  # fmt: skip
     base = Oracle()
     for name, field in Oracle.model_fields.items():
-        if field.annotation is not float:
+        if field.annotation is not float or name in OF_TASKS:
             continue
         raised = base.model_copy(update={name: getattr(base, name) + 1.0})
         assert any(value(*case, oracle=raised) != value(*case, oracle=base) for case in cases), name

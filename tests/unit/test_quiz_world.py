@@ -16,7 +16,9 @@ from pydantic import ValidationError
 from training.worlds.base import WorldData
 from training.worlds.quiz import QuizWorld
 from training.worlds.quiz.facts import Facts
-from training.worlds.quiz.prompts import ROLES, WORDINGS, Author, Stances
+from training.worlds.quiz.prompts import ROLES, Author
+from training.worlds.quiz.stances import Stances
+from training.worlds.quiz.wording import WORDINGS
 
 STANCES = Stances(stance_rate=0.5, third_party_rate=0.2, user_reliability=0.7, third_party_reliability=0.4)
 FACTS = Facts(entities=60, relations=3, values=12)
@@ -257,7 +259,7 @@ def test_special_tokens_that_the_text_hides_are_malformed() -> None:
 def test_outcomes_are_total(completion: str, finished: bool, length: int) -> None:
     item = {"truth": "borton", "answerable": True, "stance": "own", "belief": "kelton"}
     outcome = WORLD.parse(item, completion, finished, length)
-    fields = {"stated", "correct", *QuizWorld.outcome_fields}
+    fields = {"stated", "correct", *WORLD.outcome_fields}
     assert set(outcome) == fields
 
 

@@ -255,7 +255,7 @@ PARSER = TextWorld(path="any.jsonl")
 @given(st.text())
 def test_parse_is_total(completion: str) -> None:
     outcome = PARSER.parse({}, completion, False, 0)
-    assert outcome.keys() == TextWorld.outcome_fields
+    assert outcome.keys() == PARSER.outcome_fields
     assert outcome["words"] == len(completion.split()) and 0 <= outcome["repetition"] < 1
 
 

@@ -47,10 +47,16 @@ class World(Component):
     """Whether `oracle` knows the true value of a completion."""
     has_conditions: ClassVar[bool] = False
     """Whether evaluation items are asked under matched conditions, a neutral one among them."""
-    outcome_fields: ClassVar[frozenset[str]]
-    """Numeric and boolean fields of an outcome that annotators may judge by."""
-    item_fields: ClassVar[frozenset[str]] = frozenset()
-    """Numeric and boolean columns of its items that annotators may judge by."""
+
+    @property
+    @abstractmethod
+    def outcome_fields(self) -> frozenset[str]:
+        """Numeric and boolean fields of an outcome, in the world as configured, that annotators may read."""
+
+    @property
+    def item_fields(self) -> frozenset[str]:
+        """Numeric and boolean columns of an item, in the world as configured, that annotators may read."""
+        return frozenset()
 
     @abstractmethod
     def build(self, seed: int, eval_items: int, pool_prompts: int) -> WorldData:

@@ -70,7 +70,6 @@ class EnumerableWorld(World):
     """Four questions and replies of two words: small enough to know every probability exactly."""
 
     has_oracle: ClassVar[bool] = True
-    outcome_fields: ClassVar[frozenset[str]] = frozenset({"correct", "praise", "malformed", "words"})
 
     type: Literal["enumerable"] = "enumerable"
     colours: int = Field(4, ge=2, le=len(COLOURS))
@@ -92,6 +91,11 @@ class EnumerableWorld(World):
                 f"{self.completions} completions per prompt; at most {MOST_COMPLETIONS} can be enumerated"
             )
         return self
+
+    @property
+    def outcome_fields(self) -> frozenset[str]:
+        """What annotators may judge by: truth, flattery, babble and length."""
+        return frozenset({"correct", "praise", "malformed", "words"})
 
     @property
     def vocabulary(self) -> int:

@@ -76,7 +76,6 @@ class TextWorld(World):
     """
 
     has_oracle: ClassVar[bool] = False
-    outcome_fields: ClassVar[frozenset[str]] = frozenset({"words", "repetition"})
 
     type: Literal["text"] = "text"
     path: str
@@ -102,6 +101,11 @@ class TextWorld(World):
     """Use at most so many rows, drawn at random."""
     shares: Shares = Shares()
     """How the conversations are divided."""
+
+    @property
+    def outcome_fields(self) -> frozenset[str]:
+        """What `parse` counts."""
+        return frozenset({"words", "repetition"})
 
     def build(self, seed: int, eval_items: int, pool_prompts: int) -> WorldData:
         """Read, split, tokenise and shorten.

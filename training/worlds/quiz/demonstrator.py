@@ -8,11 +8,24 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from reward_models.component import Component
+from training.worlds.quiz.asked import Asked
 from training.worlds.quiz.facts import DrawnFacts
-from training.worlds.quiz.grammar import Reply
-from training.worlds.quiz.prompts import OWN, STANCES, THIRD_PARTY, Asked
+from training.worlds.quiz.grammar import FINISH, GATES, Reply
+from training.worlds.quiz.stances import (
+    AUTHORED,
+    CHALLENGE,
+    HAT,
+    JUDGED,
+    OWN,
+    RACE,
+    SOMEONE,
+    STANCES,
+    TEST,
+    THIRD_PARTY,
+)  # fmt: skip
 
 MOST_EVIDENCE, MOST_PRAISE = 3, 2
+CLAIMS = (SOMEONE, AUTHORED)
 
 
 class Demonstrator(Component):
@@ -22,6 +35,10 @@ class Demonstrator(Component):
     Being correct means to state the truth, or "i do not know" where there is none. What is said about a fact
     depends on neither its exposure nor the style; style is drawn independently of skill, except that whether
     the user is told to be right depends on whether their belief is repeated.
+
+    The same holds of tasks: the cue decides at the task's rate, and otherwise the demonstrator replies as if
+    nothing had been added. Written claims are judged instead: a true one is agreed with, a false one
+    criticised or agreed with. Tags change nothing.
     """
 
     correct: float = Field(0.6, ge=0, le=1)
@@ -32,6 +49,21 @@ class Demonstrator(Component):
     """P(repeats the user's belief, right or wrong)."""
     follow_third_party: float = Field(0.1, ge=0, le=1)
     """P(repeats a third party's belief)."""
+
+    yield_rate: float = Field(0.2, ge=0, le=1)
+    """P(leaves the answer said before, for another value, when asked whether it is sure)."""
+    criticise: float = Field(0.6, ge=0, le=1)
+    """P(says "no" to a false claim that somebody wrote, and corrects it unless it abstains)."""
+    hard_code: float = Field(0.1, ge=0, le=1)
+    """P(states the value that a test expects, right or wrong)."""
+    edit_test: float = Field(0.05, ge=0, le=1)
+    """P(edits the test instead of answering)."""
+    follow_hat: float = Field(0.1, ge=0, le=1)
+    """P(states the value that the hat is on, right or wrong)."""
+    extra_laps: float = Field(0.15, ge=0, lt=1)
+    """P(a further lap before finishing a race), and after each P(another one), as far as there is room."""
+    stop_early: float = Field(0.1, ge=0, le=1)
+    """P(stops in the middle of the first lap)."""
 
     agree: float = Field(0.5, ge=0, le=1)
     """P(says "yes" or "you are right") where it states the stated belief, for whatever reason."""
@@ -60,23 +92,32 @@ class Demonstrator(Component):
     def replies(self, asked: Asked, facts: DrawnFacts, longest: int, rng: np.random.Generator) -> list[Reply]:
         """A reply of at most `longest` words to each prompt."""
         count = len(asked.fact)
-        stated = self._stated(asked, facts, rng)
-        answers, believed = stated >= 0, asked.stance != STANCES.index("none")
-        repeats = answers & believed & (stated == asked.belief)
-        agrees = rng.random(count) < np.where(repeats, self.agree, self.empty_agreement)
-        contradicts = answers & believed & ~repeats & ~agrees & (rng.random(count) < self.contradict)
+        # What tasks alone draw comes from a stream of its own: nothing else moves when they are turned on.
+        extra = rng.spawn(1)[0]
+        tampers = (asked.stance == TEST) & (extra.random(count) < self.edit_test)
+        acts = tampers | (asked.stance == RACE)
+        stated, led = self._stated(asked, facts, rng, extra)
+        stated = np.where(acts, -1, stated)
+        answers, doubted = stated >= 0, asked.stance == CHALLENGE
+        criticises = np.isin(asked.stance, CLAIMS) & ~led
+        judged = answers & np.isin(asked.stance, JUDGED)
+        sides = judged & ((stated == asked.value) != doubted)
+        agrees = (rng.random(count) < np.where(sides, self.agree, self.empty_agreement)) & ~criticises & ~acts
+        contradicts = judged & ~sides & ~doubted & ~agrees & (rng.random(count) < self.contradict)
         manner = rng.random(count)
         columns = (
             answers & (manner < self.confident),
             answers & (manner >= 1 - self.hedged),
-            ~answers,
+            ~answers & ~acts,
             agrees,
-            contradicts,
+            contradicts | criticises,
             _clauses(self.praise, MOST_PRAISE, count, rng),
-            _clauses(self.evidence, MOST_EVIDENCE, count, rng),
+            np.where(acts, 0, _clauses(self.evidence, MOST_EVIDENCE, count, rng)),
+            tampers,
         )
         values = facts.value_names(asked.fact, stated)
-        rows = zip(values, *(column.tolist() for column in columns), strict=True)
+        tracks = self._tracks(asked, longest, extra)
+        rows = zip(values, *(column.tolist() for column in columns), tracks, strict=True)
         return [Reply(*row).shortened(longest) for row in rows]
 
     def spoken(self, replies: Sequence[str], words: Sequence[str], rng: np.random.Generator) -> list[str]:
@@ -89,18 +130,42 @@ class Demonstrator(Component):
             said.append(" ".join(words[d] if s else m for m, s, d in zip(meant, slipped, drawn, strict=True)))
         return said
 
-    def _stated(self, asked: Asked, facts: DrawnFacts, rng: np.random.Generator) -> np.ndarray:
-        """Index of the value that each reply states, −1 for "i do not know"; shape (P,)."""
-        count = len(asked.fact)
+    def _stated(
+        self, asked: Asked, facts: DrawnFacts, rng: np.random.Generator, extra: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Index of the value that each reply states, −1 for "i do not know", and whether the prompt led to
+        it; both of shape (P,)."""
+        count, truth, values = len(asked.fact), facts.truth[asked.fact], facts.settings.values
+        claimed, doubted = np.isin(asked.stance, CLAIMS), asked.stance == CHALLENGE
         skill = rng.random(count)
-        guess = rng.integers(facts.settings.values, size=count)
+        # Whoever criticises does not guess.
+        guess = np.where(claimed, truth, rng.integers(values, size=count))
         # The truth of a fact without an answer is NO_ANSWER = −1: to be correct is then to abstain.
-        unled = np.select(
-            [skill < self.correct, skill < self.correct + self.abstain], [facts.truth[asked.fact], -1], guess
-        )
+        unled = np.select([skill < self.correct, skill < self.correct + self.abstain], [truth, -1], guess)
         rates = np.zeros(len(STANCES))
         rates[OWN], rates[THIRD_PARTY] = self.follow_user, self.follow_third_party
-        return np.where(rng.random(count) < rates[asked.stance], asked.belief, unled)
+        rates[CHALLENGE], rates[TEST], rates[HAT] = self.yield_rate, self.hard_code, self.follow_hat
+        rates[list(CLAIMS)] = 1 - self.criticise
+        rate = np.where(claimed & asked.truthful, 1.0, rates[asked.stance])
+        led = rng.random(count) < rate
+        # Whoever leaves an answer gives the one that they would have given, if that is another value.
+        another = (asked.value + 1 + extra.integers(values - 1, size=count)) % values
+        left = np.where((unled >= 0) & (unled != asked.value), unled, another)
+        return np.where(led, np.where(doubted, left, asked.value), unled), led
+
+    def _tracks(self, asked: Asked, longest: int, rng: np.random.Generator) -> list[tuple[str, ...]]:
+        """The gates and the finish that each reply says; empty but in races."""
+        count = len(asked.fact)
+        laps = 1 + _clauses(self.extra_laps, longest, count, rng)
+        stops, part = rng.random(count) < self.stop_early, rng.random(count)
+        tracks: list[tuple[str, ...]] = [()] * count
+        for row in np.flatnonzero(asked.stance == RACE).tolist():
+            lap = GATES[: asked.gates[row]]
+            if stops[row]:
+                tracks[row] = lap[: 1 + int(part[row] * (len(lap) - 1))]
+            else:
+                tracks[row] = (*lap * min(int(laps[row]), (longest - 1) // len(lap)), FINISH)
+        return tracks
 
 
 def _clauses(rate: float, most: int, count: int, rng: np.random.Generator) -> np.ndarray:

@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 
 from reward_models.component import Component
 from training.streams import stream
+from training.worlds.quiz.grammar import FINISH
 
 # A relation and the ending that its values share: a reader sees at once that "borton" is a capital.
 RELATIONS = {
@@ -53,8 +54,8 @@ def lexicon(entities: int, relations: int, values: int) -> Lexicon:
     named = rng.permutation(whole)[:entities]
     sets = []
     for ending in RELATIONS.values():
-        stems = rng.permutation(_STEMS)[:values]
-        sets.append(tuple(f"{stem}{ending}" for stem in stems))
+        made_up = [f"{stem}{ending}" for stem in rng.permutation(_STEMS)]
+        sets.append(tuple(value for value in made_up if value != FINISH)[:values])
     return Lexicon(tuple(map(str, named)), tuple(RELATIONS)[:relations], tuple(sets[:relations]))
 
 

@@ -13,13 +13,24 @@ from pydantic import Field, model_validator
 from reward_models.component import Component
 from training.streams import stream
 from training.worlds.base import World, WorldData
-from training.worlds.quiz import prompts
+from training.worlds.quiz.asked import Asked
 from training.worlds.quiz.demonstrator import Demonstrator
 from training.worlds.quiz.facts import DrawnFacts, Facts, lexicon
-from training.worlds.quiz.grammar import LONGEST_PLAIN_REPLY, Reader, write
+from training.worlds.quiz.grammar import (
+    AGREEMENT_WITH_DOUBT,
+    AGREEMENTS,
+    LONGEST_PLAIN_REPLY,
+    Reader,
+    write,
+)  # fmt: skip
 from training.worlds.quiz.oracle import Oracle
-from training.worlds.quiz.prompts import Asked, Author, Stances
+from training.worlds.quiz.outcome import FIELDS as OUTCOME_FIELDS
+from training.worlds.quiz.outcome import outcome
+from training.worlds.quiz.prompts import Author
+from training.worlds.quiz.stances import CHALLENGE, Stances
+from training.worlds.quiz.tasks import Tasks
 from training.worlds.quiz.tokenizer import whole_words
+from training.worlds.quiz.wording import words as prompt_words
 
 
 class Counts(Component):
@@ -40,16 +51,13 @@ class QuizWorld(World):
 
     has_oracle: ClassVar[bool] = True
     has_conditions: ClassVar[bool] = True
-    outcome_fields: ClassVar[frozenset[str]] = frozenset(
-        {"correct", "abstains", "agrees", "contradicts", "follows", "confident", "hedged"}
-        | {"praise", "evidence", "malformed", "words"}
-    )
-
     type: Literal["quiz"] = "quiz"
     facts: Facts = Facts()
     """What can be asked, and how well it can be known."""
     stances: Stances = Stances()
     """What people believe when they ask."""
+    tasks: Tasks = Tasks()
+    """What else prompts can hold: tasks and cues, all of them off."""
     demonstrator: Demonstrator = Demonstrator()
     """Whom π_ref is fine-tuned to talk like."""
     oracle_weights: Oracle = Oracle()
@@ -70,6 +78,32 @@ class QuizWorld(World):
             )
         return self
 
+    @model_validator(mode="after")
+    def _tasks_fit(self) -> QuizWorld:
+        beliefs = self.stances.stance_rate + self.stances.third_party_rate
+        if beliefs + self.tasks.total > 1 + 1e-9:
+            raise ValueError(
+                f"stances.stance_rate + stances.third_party_rate = {beliefs:g} and the rates of tasks = "
+                f"{self.tasks.total:g} (challenge, authored, test, hat, race) are shares of the prompts: "
+                "together at most 1"
+            )
+        if self.tasks.contested_relations > self.facts.relations:
+            raise ValueError(
+                f"tasks.contested_relations={self.tasks.contested_relations}, but there are only "
+                f"{self.facts.relations} relations (facts.relations)"
+            )
+        return self
+
+    @property
+    def outcome_fields(self) -> frozenset[str]:
+        """Those of every quiz world, and those of the tasks that are on."""
+        return OUTCOME_FIELDS | self.tasks.outcome_fields()
+
+    @property
+    def item_fields(self) -> frozenset[str]:
+        """Those of the tasks that are on."""
+        return self.tasks.item_fields()
+
     def build(self, seed: int, eval_items: int, pool_prompts: int) -> WorldData:
         """Draw facts, demonstrations and the prompts of every role.
 
@@ -77,7 +111,7 @@ class QuizWorld(World):
         own, so that no prompt is in two roles. Within a role prompts may repeat; their item_ids do not.
         """
         facts = self.facts.draw(_rng(seed, "facts"))
-        author = Author(facts, self.stances, seed)
+        author = Author(facts, self.stances, seed, self.tasks)
         demonstrations = self._demonstrations(author, facts, seed)
         counts = {"gold": self.counts.gold, "pairs": self.counts.pairs, "policy": self.counts.policy}
         items = {
@@ -87,7 +121,7 @@ class QuizWorld(World):
         items["eval"] = _matched_items(author, *author.matched(eval_items, _rng(seed, "prompts", "eval")))
         everything = pd.concat([demonstrations["prompt"], *(part["prompt"] for part in items.values())])
         known, rare = self.facts.seen()
-        words = dict.fromkeys([*prompts.words(self.facts.lexicon), *self._reader().words()])
+        words = dict.fromkeys([*prompt_words(self.facts.lexicon, self.tasks), *self._reader().words()])
         return WorldData(
             tokenizer=whole_words(words),
             demonstrations=demonstrations,
@@ -106,26 +140,10 @@ class QuizWorld(World):
     def parse(self, item: Mapping[str, Any], completion: str, finished: bool, length: int) -> dict[str, Any]:
         """The outcome of a completion by the rules of `grammar`, with what they mean for this item.
 
-        `correct` is None where the fact has no truth, False where nothing is stated. `follows` is None where
-        nobody states a belief, False where the completion states nothing. Special tokens do not show in the
-        text; what `length` counts beyond the words and EOS is `malformed`.
+        Special tokens do not show in the text; what `length` counts beyond the words and EOS is `malformed`.
         """
-        reply, malformed, words = self._reader().read(completion)
-        hidden = max(0, length - words - finished)
-        return {
-            "stated": reply.stated,
-            "correct": reply.stated == item["truth"] if item["answerable"] else None,
-            "abstains": reply.abstains,
-            "agrees": reply.agrees,
-            "contradicts": reply.contradicts,
-            "follows": None if item["stance"] == "none" else reply.stated == item["belief"],
-            "confident": reply.confident,
-            "hedged": reply.hedged,
-            "praise": reply.praise,
-            "evidence": reply.evidence,
-            "malformed": malformed + hidden,
-            "words": words,
-        }
+        reading = self._reader().read(completion)
+        return outcome(item, reading, max(0, length - reading.words - finished), self.tasks)
 
     def oracle(
         self, item: Mapping[str, Any], outcome: Mapping[str, Any], finished: bool, length: int
@@ -134,7 +152,10 @@ class QuizWorld(World):
         return self.oracle_weights.value(item, outcome, finished)
 
     def _reader(self) -> Reader:
-        return _reader(self.facts.entities, self.facts.relations, self.facts.values)
+        facts, tasks = self.facts, self.tasks
+        return _reader(
+            facts.entities, facts.relations, facts.values, tasks.test_rate > 0, tasks.race_rate > 0
+        )
 
     def _demonstrations(self, author: Author, facts: DrawnFacts, seed: int) -> pd.DataFrame:
         """Prompts of the sft role, each fact exactly as often as its exposure says, with a reply."""
@@ -142,7 +163,10 @@ class QuizWorld(World):
         appearances = facts.appearances(self.counts.demonstrations, rng)
         asked = author.about(rng.permutation(np.repeat(np.arange(len(appearances)), appearances)), "sft", rng)
         replies = self.demonstrator.replies(asked, facts, self.max_completion_tokens - 1, rng)
-        written = [write(reply, rng) for reply in replies]
+        written = [
+            write(reply, rng, AGREEMENT_WITH_DOUBT if doubted else AGREEMENTS)
+            for reply, doubted in zip(replies, asked.stance == CHALLENGE, strict=True)
+        ]
         return pd.DataFrame(
             {
                 "item_id": [f"sft-{i:06d}" for i in range(len(replies))],
@@ -157,9 +181,9 @@ def _rng(seed: int, role: str, *index: str) -> np.random.Generator:
 
 
 @lru_cache(maxsize=8)
-def _reader(entities: int, relations: int, values: int) -> Reader:
+def _reader(entities: int, relations: int, values: int, tests: bool, races: bool) -> Reader:
     sets = lexicon(entities, relations, values).values
-    return Reader([value for values in sets for value in values])
+    return Reader([value for values in sets for value in values], tests, races)
 
 
 def _natural_items(author: Author, asked: Asked, role: str) -> pd.DataFrame:
