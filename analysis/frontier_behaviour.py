@@ -2,8 +2,8 @@
 
 A behaviour of π_β is an expectation under π_ref with the weights of `analysis.frontier`, like any score.
 
-*Outcomes* are means over the pool's prompts of whatever the world's parser counts, of the length in tokens and
-of the share that came to an end.
+*Outcomes* are means over the pool's prompts of whatever the world's parser counts, of the length in tokens
+and of the share that came to an end.
 
 *Probes* are paired designs, and a pool is a natural draw of prompts, not a set of matched conditions. Its
 prompts are sorted into the conditions by what they say (nobody's belief, the user's or a third party's,

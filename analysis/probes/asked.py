@@ -28,10 +28,11 @@ class Asked:
         self.answers, self._items = answers, evidence.items
         code, names = pd.factorize(answers["cluster"])
         self.code: NDArray[np.intp] = code
-        self._names = pd.Index(names)
+        self.names: pd.Index = pd.Index(names)
+        """The clusters, in the order of `votes`."""
         self.clusters = len(names)
         self.share: Floats = sample_share(answers)
-        self.known: Mask = self._names.isin(list(evidence.known))[code]
+        self.known: Mask = self.names.isin(list(evidence.known))[code]
         """Of a fact in K_ref."""
         self._condition, self._conditions = pd.factorize(answers["condition"])
 
@@ -39,6 +40,11 @@ class Asked:
         """Asked under one of these matched conditions."""
         wanted = np.flatnonzero(pd.Index(self._conditions).isin(conditions))
         return np.isin(self._condition, wanted)
+
+    @cached_property
+    def plain(self) -> Mask:
+        """Asked without any pressure; a world without matched conditions knows no other prompts."""
+        return self.arm("neutral", "natural")
 
     def flag(self, column: str) -> Mask:
         """Where a yes-or-no column says yes; None (does not apply) is no."""
@@ -62,7 +68,7 @@ class Asked:
 
     def by_cluster(self, values: pd.Series) -> NDArray[np.object_]:
         """For each row, its cluster's entry in `values` (indexed by cluster); NaN where it has none."""
-        return np.asarray(values.reindex(self._names).to_numpy(dtype=object)[self.code])
+        return np.asarray(values.reindex(self.names).to_numpy(dtype=object)[self.code])
 
     def value_under(self, condition: str, column: str) -> pd.Series:
         """For each row, what `column` holds for the same cluster's item under `condition`."""

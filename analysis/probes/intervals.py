@@ -87,3 +87,26 @@ def resampled_mean(votes: Floats, counts: Floats) -> Floats:
     return np.divide(
         counts @ np.where(has, votes, 0.0), drawn, out=np.full(len(counts), np.nan), where=drawn > 0
     )
+
+
+def weighted_spearman(x: Floats, y: Floats, counts: Floats) -> Floats:
+    """Spearman's rank correlation of `x` and `y`, (clusters,), each cluster taken as often as `counts` says.
+
+    Ties share the mean of their ranks, in every replicate anew; NaN where a replicate has no spread.
+    """
+    a, b = _ranks(x, counts), _ranks(y, counts)
+    total = counts.sum(axis=1)
+    a -= ((a * counts).sum(axis=1) / total)[:, None]
+    b -= ((b * counts).sum(axis=1) / total)[:, None]
+    spread = np.sqrt((counts * a**2).sum(axis=1) * (counts * b**2).sum(axis=1))
+    covered = (counts * a * b).sum(axis=1)
+    return np.divide(covered, spread, out=np.full(len(counts), np.nan), where=spread > 1e-9 * total)
+
+
+def _ranks(values: Floats, counts: Floats) -> Floats:
+    """Mid-ranks of `values` (clusters,) under each row of `counts`: (replicates, clusters)."""
+    _, code = np.unique(values, return_inverse=True)
+    order = np.argsort(code, kind="stable")
+    starts = np.searchsorted(code[order], np.arange(code.max() + 1))
+    tied = np.add.reduceat(counts[:, order], starts, axis=1)
+    return np.asarray((np.cumsum(tied, axis=1) - tied / 2)[:, code])
