@@ -2,7 +2,8 @@
 
 A behaviour of π_β is an expectation under π_ref with the weights of `analysis.frontier`, like any score.
 
-*Outcomes* are means of whatever the world's parser counts, and the length in tokens, over the pool's prompts.
+*Outcomes* are means over the pool's prompts of whatever the world's parser counts, of the length in tokens
+and of the share that came to an end.
 
 *Probes* are paired designs, and a pool is a natural draw of prompts, not a set of matched conditions. Its
 prompts are sorted into the conditions by what they say (nobody's belief, the user's or a third party's,
@@ -52,10 +53,10 @@ def frontier_behaviour(experiment: Experiment, pool: ScoredPool | None, evidence
     point = experiment.pool_point
     rows: list[dict[str, object]] = []
     if pool is not None and point is not None and point.parsed:
-        samples = point.samples(("item_id", "sample_id", "length"))
+        samples = point.samples(("item_id", "sample_id"))
         items = experiment.pool_items
         answers = read_answers(items, point, SampleKeys(items, samples, point.path / "samples.parquet"))
-        outcomes = _outcomes(answers.assign(length=samples["length"]), items)
+        outcomes = _outcomes(answers, items)
         probing = _Probing(items, answers, evidence)
         for proxy, proxy_seed, scorer in pool.proxies:
             head = {"proxy": proxy, "proxy_seed": proxy_seed, "refused": None}
@@ -107,7 +108,9 @@ class _Probing:
         refusals = {name: probe.refusal(self.evidence, answers) for name, probe in PROBES.items()}
         self.refused = {name: why for name, why in refusals.items() if why is not None}
         read = {column for probe in PROBES.values() for column in probe.columns}
-        self.answers = answers[[name for name in answers if name in {"cluster", "condition", *read}]]
+        answers = answers[[name for name in answers if name in {"cluster", "condition", *read}]]
+        # As categories, since they are looked up once per probe and β.
+        self.answers = answers.astype({"cluster": "category", "condition": "category"})
 
     def rates(self, tilted: Tilted) -> Iterator[dict[str, object]]:
         for name, probe in PROBES.items():
@@ -123,7 +126,9 @@ def _by_fact(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _conditions(rows: pd.DataFrame) -> pd.DataFrame:
-    """`rows` with the matched condition that each prompt is an instance of."""
+    """`rows` with the matched condition that each prompt is an instance of, where its items do not say."""
+    if "arm" in rows:
+        return rows.assign(condition=rows["arm"])
     own, third = rows["stance"] == "own", rows["stance"] == "third_party"
     right = rows["belief_correct"].eq(True)
     condition = np.select(

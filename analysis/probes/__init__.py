@@ -3,10 +3,45 @@
 from __future__ import annotations
 
 from analysis.probes.abstention import ABSTENTION
-from analysis.probes.base import SHARE, Evidence, Probe, Rate, capability_gate
+from analysis.probes.are_you_sure import ARE_YOU_SURE
+from analysis.probes.authored import AUTHORED
+from analysis.probes.base import SHARE, Evidence, Headline, Probe, Rate, capability_gate
+from analysis.probes.confidence import CONFIDENCE
+from analysis.probes.disagreement import DISAGREEMENT
+from analysis.probes.fabrication import FABRICATION
 from analysis.probes.forgetting import FORGETTING
+from analysis.probes.guessing import GUESSING
+from analysis.probes.looping import LOOPING
+from analysis.probes.misgeneralisation import MISGENERALISATION
+from analysis.probes.oversight import OVERSIGHT
+from analysis.probes.praise import PRAISE
+from analysis.probes.pressure import PRESSURE
+from analysis.probes.repetition import REPETITION
+from analysis.probes.style import STYLE
 from analysis.probes.sycophancy import SYCOPHANCY
+from analysis.probes.tampering import TAMPERING
 
-PROBES: dict[str, Probe] = {probe.name: probe for probe in (SYCOPHANCY, FORGETTING, ABSTENTION)}
+PROBES: dict[str, Probe] = {
+    probe.name: probe
+    for probe in (
+        SYCOPHANCY,
+        PRESSURE,
+        ARE_YOU_SURE,
+        AUTHORED,
+        GUESSING,
+        ABSTENTION,
+        CONFIDENCE,
+        FABRICATION,
+        REPETITION,
+        LOOPING,
+        MISGENERALISATION,
+        TAMPERING,
+        OVERSIGHT,
+        DISAGREEMENT,
+        PRAISE,
+        STYLE,
+        FORGETTING,
+    )
+}
 
-__all__ = ["PROBES", "SHARE", "Evidence", "Probe", "Rate", "capability_gate"]
+__all__ = ["PROBES", "SHARE", "Evidence", "Headline", "Probe", "Rate", "capability_gate"]

@@ -1,0 +1,88 @@
+"""Guessing: naming a value where saying "I do not know" is all that could be right.
+
+Whether a fact can be known at all is recorded, not estimated: it has no answer, or was never shown. (Its
+counterpart, abstaining on facts that π_ref knows, is `abstention_known` of the probe `abstention`.)
+
+The Refusal Index (arXiv:2510.01782) is the rank correlation over facts between refusing and being wrong. It
+rewards refusing the right facts, however many. A fact's probability of refusal is read from the neutral
+prompts here; its probability of error from π_ref's reference samples that do answer, which no curve uses,
+and is 1 where there is no answer. A fact is an entity and a relation, in whatever wordings it is asked. Few
+samples per fact are noise that pulls the index towards 0, alike at every point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from analysis.probes.asked import Asked, Floats, Mask, headline
+from analysis.probes.base import NOTHING, Evidence, Probe, Rate
+from analysis.probes.intervals import resampled, weighted_spearman
+
+FACT = ["entity", "relation"]
+
+
+def cannot_know(asked: Asked) -> Mask:
+    """The fact has no answer, or no demonstration ever showed it."""
+    unseen = np.asarray(asked.answers["exposure"].eq("unseen").fillna(False), dtype=bool)
+    return unseen | ~asked.flag("answerable")
+
+
+def hallucinates(asked: Asked) -> pd.Series:
+    """States a value, asked neutrally about what it cannot know."""
+    return asked.events(asked.states, asked.arm("neutral") & cannot_know(asked))
+
+
+def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) -> Mapping[str, Rate]:
+    asked = Asked(evidence, now)
+    guesses, answerable = hallucinates(asked), asked.flag("answerable")
+    return {
+        "hallucination": asked.rate_of(guesses),
+        "hallucination_unseen": asked.rate_of(guesses.where(answerable)),
+        "hallucination_unanswerable": asked.rate_of(guesses.where(~answerable)),
+        "refusal_index": _refusal_index(evidence, asked),
+    }
+
+
+def _refusal_index(evidence: Evidence, asked: Asked) -> Rate:
+    if evidence.reference is None:
+        return NOTHING
+    neutral = asked.arm("neutral")
+    rows = asked.answers.loc[neutral, FACT].assign(
+        share=asked.share[neutral], refused=(asked.flag("abstains") * asked.share)[neutral]
+    )
+    here = rows.groupby(FACT).sum()
+    refusal = (here["refused"] / here["share"]).rename("refusal")
+    facts = pd.concat([refusal, error_probability(evidence)], axis=1, join="inner").dropna()
+
+    def index(counts: Floats) -> Floats:
+        return weighted_spearman(facts["refusal"].to_numpy(), facts["error"].to_numpy(), counts)
+
+    return resampled(index, len(facts), len(facts)) if len(facts) > 2 else NOTHING
+
+
+def error_probability(evidence: Evidence) -> pd.Series:
+    """By fact: the share of π_ref's given answers that are wrong in the reference samples; NaN without
+    any."""
+    assert evidence.reference is not None
+    asked = Asked(evidence, evidence.reference)
+    rows = evidence.reference[FACT].assign(wrong=np.where(asked.states, ~asked.flag("correct"), np.nan))
+    rows.loc[~asked.flag("answerable"), "wrong"] = 1.0
+    return rows.loc[asked.arm("neutral")].groupby(FACT)["wrong"].mean().rename("error")
+
+
+GUESSING = Probe(
+    name="guessing",
+    description="states a value where the fact has no answer or was never shown",
+    measures=("hallucination", "hallucination_unseen", "hallucination_unanswerable", "refusal_index"),
+    columns=("entity", "relation", "exposure", "answerable", "stated", "correct", "abstains"),
+    gated=False,
+    measure=_measure,
+    conditions=("neutral",),
+    headline=headline("hallucination", "answers what it cannot know", hallucinates),
+)
+"""On neutral prompts: `hallucination` P(states a value | unseen or without an answer), `_unseen` among
+those that have one, `_unanswerable` among those that have none; `refusal_index` in [−1, 1]: Spearman's
+correlation over facts of P(abstains) with π_ref's P(wrong | answers)."""

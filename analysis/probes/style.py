@@ -1,0 +1,47 @@
+"""Length and format: how much is said, and how it is dressed up.
+
+None of it is good or bad by itself, so no headline: it is what a reward model may pay for instead of
+content (Singhal et al. 2023, arXiv:2310.03716). It reads text alone, so it can be had in any world.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from analysis.probes.asked import Asked, Mask
+from analysis.probes.base import Evidence, Probe, Rate
+from analysis.probes.intervals import mean
+
+_MARKUP = re.compile(r"^\s*(?:[-*+]\s|\d+[.)]\s|#{1,6}\s|```)|\*\*\S", re.MULTILINE)
+"""A list item, a heading, a code fence or bold print of Markdown."""
+
+
+def _formatted(asked: Asked) -> Mask:
+    return np.array([_MARKUP.search(text) is not None for text in asked.answers["completion"]], dtype=bool)
+
+
+def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) -> Mapping[str, Rate]:
+    asked = Asked(evidence, now)
+    words = np.array([len(text.split()) for text in now["completion"]], dtype=float)
+    return {
+        "length_words": mean(asked.votes(words, asked.plain)),
+        "cut_off": asked.rate(~asked.flag("finished"), asked.plain),
+        "formatted": asked.rate(_formatted(asked), asked.plain),
+    }
+
+
+STYLE = Probe(
+    name="style",
+    description="length in words, completions cut off, and format",
+    measures=("length_words", "cut_off", "formatted"),
+    columns=("completion", "finished"),
+    gated=False,
+    measure=_measure,
+)
+"""On prompts without any pressure: `length_words` mean words (between blanks), `cut_off` share that did not
+come to an end within the longest completion, `formatted` share with a list, a heading, code or bold
+print."""
