@@ -136,9 +136,7 @@ def test_an_annotator_gets_what_it_judges_of_the_prompt() -> None:
 def test_columns_of_the_prompt_are_those_that_the_world_records(
     table: pd.DataFrame, world: BuiltWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        type(world.world), "item_fields", frozenset({"answerable", "from_a_task_that_is_off"})
-    )
+    monkeypatch.setattr(type(world.world), "item_fields", frozenset({"answerable", "of_a_task_that_is_off"}))
     known = pairs.item_columns(world, table, "pairs")
     items = world.prompts("pairs").set_index("item_id")
     assert list(known) == ["answerable"] and known.index.equals(table.index)

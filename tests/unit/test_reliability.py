@@ -13,9 +13,11 @@ from pydantic import ValidationError
 from test_plan import BASE, LABELLED, STARVED, names, planned, proxy, redone
 from tiny import build_world
 
+from analysis import records
 from training import stages
 from training.config import Experiment
 from training.errors import UserError
+from training.export import Records
 from training.journal import Journal
 from training.plan import plan
 from training.reliability import choose, most_pairs
@@ -154,6 +156,17 @@ def test_a_dose_describes_and_decides_nothing() -> None:
     assert described.identity() == plain.identity()
     assert set(plain.identity()["proxies"]) == set(BASE["proxies"])
     assert plan(described).stages and set(names(planned((DOSE, dose)))) >= LABELLED
+
+
+def test_the_records_tell_figures_what_a_proxy_is(tmp_path: Path) -> None:
+    dose = {"of": "user reliability", "value": 0.9}
+    reliable = {"pairs": 60, "user_reliability": 0.9, "dose": dose, "annotator": {"type": "bradley_terry"}}
+    config = Experiment.model_validate(BASE | {"proxies": {**BASE["proxies"], "starved": reliable}})
+    Records(config, plan(config), tmp_path, tmp_path / "store").begin()
+    proxies = records.Experiment.read(tmp_path).proxies
+    common = {"seeds": 1, "user_reliability": None, "dose": None, "annotator": "partial_verification"}
+    assert proxies["ample"] == {**common, "pairs": 300}
+    assert proxies["starved"] == {**common, **reliable, "annotator": "bradley_terry"}
 
 
 # --- the stage --------------------------------------------------------------------------------------
