@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from tiny import build_world, language_model
 
-from reward_models.annotators import BradleyTerry, PartialVerification, Surface
+from reward_models.annotators import BradleyTerry, Oversight, PartialVerification, Surface
 from training import pairs
 from training.worlds.artefact import BuiltWorld
 
@@ -123,6 +123,32 @@ def test_an_annotator_gets_the_outcomes_it_judges_by() -> None:
     annotator = PartialVerification(verification_rate=0, temperature=0.1, surface=Surface(praise=1.0))
     verdicts = pairs.label(annotator, values(np.zeros(1000), praise=praise), np.random.default_rng(0))
     assert verdicts.all()
+
+
+def test_an_annotator_gets_what_it_judges_of_the_prompt() -> None:
+    agrees, monitored = np.tile([0.0, 1.0], 500), np.arange(500).repeat(2) % 2 == 0
+    table = values(np.tile([1.0, 0.0], 500), agrees=agrees, contradicts=1 - agrees, monitored=monitored)
+    table["follows"] = None
+    verdicts = pairs.label(Oversight(temperature=0.05), table, np.random.default_rng(0))
+    assert (verdicts == monitored[::2]).all(), "the better first one is preferred where somebody looks"
+
+
+def test_columns_of_the_prompt_are_those_that_the_world_records(
+    table: pd.DataFrame, world: BuiltWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(world.world), "item_fields", frozenset({"answerable", "of_a_task_that_is_off"}))
+    known = pairs.item_columns(world, table, "pairs")
+    items = world.prompts("pairs").set_index("item_id")
+    assert list(known) == ["answerable"] and known.index.equals(table.index)
+    assert known["answerable"].tolist() == items.loc[table["item_id"], "answerable"].tolist()
+    monkeypatch.setattr(type(world.world), "item_fields", frozenset())
+    assert pairs.item_columns(world, table, "pairs").shape == (len(table), 0)
+
+
+def test_whole_pairs_are_taken(table: pd.DataFrame) -> None:
+    taken = pairs.take(table, np.array([2, 7]))
+    assert taken["pair"].tolist() == [2, 2, 7, 7]
+    assert taken["ids"].tolist() == table["ids"].iloc[[4, 5, 14, 15]].tolist()
 
 
 def test_human_preferences_become_pairs_with_the_chosen_first_and_an_end(world: BuiltWorld) -> None:
