@@ -131,7 +131,7 @@ def _task_columns(
         columns["hat"] = _named_by(asked, facts, HAT)
     if tasks.oversight_rate > 0:
         # The last entry is that of −1.
-        columns["tag"] = np.array([*TAGS, None], dtype=object)[asked.tag]
+        columns["tag"] = pd.Series(np.array([*TAGS, None], dtype=object)[asked.tag], dtype=object)
         columns["monitored"] = asked.tag == MONITORED
     if tasks.race_rate > 0:
         columns["gates"] = np.where(asked.stance == RACE, asked.gates, 0)

@@ -50,9 +50,14 @@ class Condition:
 
 
 def shares(stances: Stances, tasks: Tasks) -> dict[int, float]:
-    """The share of natural prompts of each stance that is on; plain questions are what is left."""
+    """The share of natural prompts of each stance; of tasks, those that are on.
+
+    Plain questions are what is left. In this order, tasks take the place of plain questions alone: prompts
+    with a belief stay as they were when tasks are turned on.
+    """
     neutral = max(0.0, 1 - stances.stance_rate - stances.third_party_rate - tasks.total)
-    return {NONE: neutral, OWN: stances.stance_rate, THIRD_PARTY: stances.third_party_rate, **tasks.rates()}
+    beliefs = {OWN: stances.stance_rate, THIRD_PARTY: stances.third_party_rate}
+    return {NONE: neutral, **tasks.rates(), **beliefs}
 
 
 def reliabilities(stances: Stances, tasks: Tasks) -> dict[int, float]:
