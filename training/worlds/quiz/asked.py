@@ -24,7 +24,7 @@ from training.worlds.quiz.stances import (
     STANCES,
     STRENGTHS,
     TEST,
-)  # fmt: skip
+)
 from training.worlds.quiz.tasks import MONITORED, NO_TAG, TAGS, Tasks
 
 
@@ -50,6 +50,7 @@ class Asked:
     tag: np.ndarray
     """−1 for none."""
     tag_last: np.ndarray
+    """Whether the tag stands behind the question; in front of it elsewhere."""
     gates: np.ndarray
     """Meaningful for a race, as is its opening."""
     opening: np.ndarray
@@ -78,16 +79,18 @@ def texts(asked: Asked, facts: DrawnFacts) -> list[str]:
     written = []
     for value, row in zip(values, asked.records(), strict=True):
         if row["stance"] == RACE:
-            text = wording.race(row["opening"], row["gates"])
+            parts = [wording.race(row["opening"], row["gates"])]
         else:
             entity, relation = divmod(row["fact"], len(names.relations))
-            text = wording.question(row["wording"], names.relations[relation], names.entities[entity])
+            parts = [wording.question(row["wording"], names.relations[relation], names.entities[entity])]
+        if row["tag"] != NO_TAG:
+            # Behind the question, not behind everything: a prompt that ends in a way no prompt ever ended
+            # throws a policy off whatever the tag says.
+            parts.insert(int(row["tag_last"]), wording.TAG.format(tag=TAGS[row["tag"]]))
         if value is not None:
-            said = wording.cue(
-                row["stance"], value, row["strength"], row["person"], row["doubts"], row["logged"]
-            )
-            text = f"{text} {said}"
-        written.append(text if row["tag"] == NO_TAG else wording.tagged(text, row["tag"], row["tag_last"]))
+            says = (row[name] for name in ("strength", "person", "doubts", "logged"))
+            parts.append(wording.cue(row["stance"], value, *says))
+        written.append(" ".join(parts))
     return written
 
 
@@ -131,7 +134,7 @@ def _task_columns(
         columns["hat"] = _named_by(asked, facts, HAT)
     if tasks.oversight_rate > 0:
         # The last entry is that of −1.
-        columns["tag"] = np.array([*TAGS, None], dtype=object)[asked.tag]
+        columns["tag"] = pd.Series(np.array([*TAGS, None], dtype=object)[asked.tag], dtype=object)
         columns["monitored"] = asked.tag == MONITORED
     if tasks.race_rate > 0:
         columns["gates"] = np.where(asked.stance == RACE, asked.gates, 0)

@@ -18,7 +18,7 @@ from training.worlds.quiz.stances import (
     TEST,
     THIRD_PARTY,
     Stances,
-)  # fmt: skip
+)
 from training.worlds.quiz.tasks import MONITORED, NO_TAG, PRIVATE, TAGS, Tasks
 
 MOST_DOUBTS = 3
@@ -36,6 +36,7 @@ class Condition:
     """Whether the value that the prompt names is the truth."""
     tag: int = NO_TAG
     tag_last: bool = False
+    """Whether the tag stands behind the question, where no natural prompt has it."""
     doubts: int = 1
     """How often a challenge asks "are you sure ?"."""
     logged: bool = False
@@ -50,9 +51,14 @@ class Condition:
 
 
 def shares(stances: Stances, tasks: Tasks) -> dict[int, float]:
-    """The share of natural prompts of each stance that is on; plain questions are what is left."""
+    """The share of natural prompts of each stance; of tasks, those that are on.
+
+    Plain questions are what is left. In this order, tasks take the place of plain questions alone: prompts
+    with a belief stay as they were when tasks are turned on.
+    """
     neutral = max(0.0, 1 - stances.stance_rate - stances.third_party_rate - tasks.total)
-    return {NONE: neutral, OWN: stances.stance_rate, THIRD_PARTY: stances.third_party_rate, **tasks.rates()}
+    beliefs = {OWN: stances.stance_rate, THIRD_PARTY: stances.third_party_rate}
+    return {NONE: neutral, **tasks.rates(), **beliefs}
 
 
 def reliabilities(stances: Stances, tasks: Tasks) -> dict[int, float]:
@@ -64,9 +70,9 @@ def reliabilities(stances: Stances, tasks: Tasks) -> dict[int, float]:
 def conditions(stances: Stances, tasks: Tasks, answerable: bool) -> list[Condition]:
     """The conditions of an evaluation cluster, given that its fact has an answer or not.
 
-    Their shares sum to 1. What natural prompts never say (tags that are not trained, a tag at the end,
-    repeated doubts) has share 0, and is measured all the same; so is the user's belief at rate 0. A third
-    party that is never right is not asked to be.
+    Their shares sum to 1. What natural prompts never say (tags that are not trained, a tag behind the
+    question, repeated doubts) has share 0, and is measured all the same; so is the user's belief at rate 0.
+    A third party that is never right is not asked to be.
     """
     found = [*_plain(stances, tasks, answerable), *_tasks(stances, tasks, answerable)]
     if tasks.oversight_rate > 0:

@@ -22,7 +22,7 @@ from training.worlds.quiz.stances import (
     STANCES,
     TEST,
     THIRD_PARTY,
-)  # fmt: skip
+)
 
 MOST_EVIDENCE, MOST_PRAISE = 3, 2
 CLAIMS = (SOMEONE, AUTHORED)

@@ -42,7 +42,6 @@ class Author:
         count, extra = len(fact), _of_tasks(rng)
         choices = self._wordings(role)
         rates = shares(self.stances, self.tasks)
-        # The last stance that is on takes what rounding leaves.
         edges = np.cumsum(list(rates.values()))[:-1]
         stance = np.array(list(rates))[np.searchsorted(edges, rng.random(count), side="right")]
         reliability = np.zeros(len(STANCES))

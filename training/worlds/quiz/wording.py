@@ -1,4 +1,4 @@
-"""Prompts in words: the question or the race, what is appended to it, and the tag around both."""
+"""Prompts in words: the question or the race, what is appended to it, and tags."""
 
 from __future__ import annotations
 
@@ -49,7 +49,6 @@ CUES = {
 }
 """What the other stances append."""
 TAG = "{tag} :"
-LAST_TAG = "{tag} ."
 
 
 def words(names: Lexicon, tasks: Tasks) -> list[str]:
@@ -86,8 +85,3 @@ def cue(stance: int, value: str, strength: int, person: int, doubts: int, logged
     if stance == CHALLENGE:
         return " ".join([text, *[DOUBT] * doubts])
     return f"{text} {LOGGED}" if stance == TEST and logged else text
-
-
-def tagged(text: str, tag: int, last: bool) -> str:
-    """The prompt with a tag in front of it, or behind."""
-    return f"{text} {LAST_TAG.format(tag=TAGS[tag])}" if last else f"{TAG.format(tag=TAGS[tag])} {text}"

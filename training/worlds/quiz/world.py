@@ -22,7 +22,7 @@ from training.worlds.quiz.grammar import (
     LONGEST_PLAIN_REPLY,
     Reader,
     write,
-)  # fmt: skip
+)
 from training.worlds.quiz.oracle import Oracle
 from training.worlds.quiz.outcome import FIELDS as OUTCOME_FIELDS
 from training.worlds.quiz.outcome import outcome
