@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from reward_models.component import Component
 from training.streams import stream
 from training.worlds.base import World, WorldData
-from training.worlds.quiz import prompts
+from training.worlds.quiz import matched, prompts
 from training.worlds.quiz.demonstrator import Demonstrator
 from training.worlds.quiz.facts import DrawnFacts, Facts, lexicon
 from training.worlds.quiz.grammar import LONGEST_PLAIN_REPLY, Reader, write
@@ -40,6 +40,7 @@ class QuizWorld(World):
 
     has_oracle: ClassVar[bool] = True
     has_conditions: ClassVar[bool] = True
+    has_matched_completions: ClassVar[bool] = True
     outcome_fields: ClassVar[frozenset[str]] = frozenset(
         {"abstains", "agrees", "contradicts", "follows", "confident", "hedged"}
         | {"praise", "evidence", "malformed", "words"}
@@ -132,6 +133,10 @@ class QuizWorld(World):
     ) -> float:
         """The true value by `oracle_weights`; `length` adds nothing to what the outcome says."""
         return self.oracle_weights.value(item, outcome, finished)
+
+    def matched_completions(self, items: pd.DataFrame) -> pd.DataFrame:
+        """Answers to known facts, right and wrong, plain and in every style (see `matched`)."""
+        return matched.completions(items)
 
     def _reader(self) -> Reader:
         return _reader(self.facts.entities, self.facts.relations, self.facts.values)
