@@ -29,7 +29,7 @@ class RecordError(Exception):
     """A record that cannot be trusted; the message says which file, where in it, and what would be right."""
 
 
-Kind = Literal["items", "samples", "outcomes", "scores"]
+Kind = Literal["items", "samples", "outcomes", "scores", "audit"]
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,12 @@ CONTRACTS: Mapping[Kind, Contract] = {
         text=("item_id", "sample_id", "scorer"),
         number=("value",),
         key=("item_id", "sample_id", "scorer"),
+    ),
+    # Rewards of matched completions, raw, before anything was optimised.
+    "audit": Contract(
+        text=("item_id", "cluster", "variant", "completion", "scorer"),
+        number=("value",),
+        key=("cluster", "variant", "scorer"),
     ),
 }
 

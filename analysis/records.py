@@ -166,6 +166,12 @@ class Experiment:
         """The prompts of the best-of-n pool."""
         return read_table(self.path / "pool_items.parquet", "items")
 
+    @cached_property
+    def audit(self) -> pd.DataFrame | None:
+        """Every reward model's values of matched completions; None where the world writes none."""
+        path = self.path / "audit.parquet"
+        return read_table(path, "audit") if path.exists() else None
+
     @property
     def pool_point(self) -> Point | None:
         """The best-of-n pool's samples, or None where there is no pool."""

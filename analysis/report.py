@@ -20,6 +20,7 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
+from analysis.audit_grid import audit_grids
 from analysis.excerpts import RULE, excerpts
 from analysis.figures import Drawn, Material, draw_all
 from analysis.findings import WORDS, findings, headline, limits
@@ -64,7 +65,12 @@ def render(experiment: Experiment, computed: Tables, drawn: list[Drawn]) -> str:
         words=WORDS,
         figures=[_figure(each) for each in drawn if each.skipped is None],
         skipped=[(each.plot.title, each.skipped) for each in drawn if each.skipped is not None],
-        numbers=[*number_grids(computed), *prediction_grids(computed), *kl_grids(computed)],
+        numbers=[
+            *number_grids(computed),
+            *audit_grids(computed.audit),
+            *prediction_grids(computed),
+            *kl_grids(computed),
+        ],
         samples=[sample_grid(each) for each in chosen],
         samples_rule=RULE
         if chosen

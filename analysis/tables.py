@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.audit import experiment_audit
 from analysis.bootstrap import draw_clusters
 from analysis.checks import checks
 from analysis.comparison import comparisons
@@ -119,6 +120,8 @@ class Tables:
     """One row per card, gold first: name, kind, proxy, proxy_seed, pairs, accuracy, accuracy_lo,
     accuracy_hi, ece, length_correlation, oracle_agreement, gold_agreement, heldout_pairs,
     label_flip_share, reliability (list)."""
+    audit: pd.DataFrame
+    """One row per reward model and measure of its audit: `audit.AUDIT_COLUMNS`."""
     budgets: pd.DataFrame
     """One row per run with a budget, at its last point: `RUN_COLUMNS`, step, kl, ratio (measured/budget),
     within (to 25 %), and gold, oracle, proxy_score, sycophancy with their _lo and _hi."""
@@ -171,6 +174,7 @@ def tables(experiment: Experiment, *, seed: int = 0) -> Tables:
         passport=passport(curves, counts),
         comparisons=comparisons(curves, groups, pairs, counts, pair_rng),
         reward_models=_cards(experiment),
+        audit=experiment_audit(experiment, seed),
         budgets=budgets,
         gaps=experiment.gaps(),
         probes=probes,

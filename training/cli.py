@@ -80,6 +80,79 @@ def report(
         print(write_report(directory))
 
 
+Questions = Annotated[
+    Path,
+    typer.Option(
+        metavar="CSV", help="TruthfulQA.csv, or a file with its columns; overopt has none of its own."
+    ),
+]
+Prompt = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TEXT",
+        help="How a question is put, with {question} in it and \\n for a new line. "
+        'Default: the model\'s chat template, else "\\n\\nHuman: {question}\\n\\nAssistant:".',
+    ),
+]
+Limit = Annotated[int | None, typer.Option(min=2, help="Use so many questions, drawn at random.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="Sequences per forward pass.")]
+AuditOut = Annotated[
+    Path | None, typer.Option("--out", metavar="DIR", help="Also write the table, as CSV, JSON and a figure.")
+]
+
+
+@app.command("audit-rm")
+def audit_rm(
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", help="Folder of a reward model with its tokenizer.")
+    ],
+    questions: Questions,
+    out: AuditOut = None,
+    prompt: Prompt = None,
+    limit: Limit = None,
+    batch_size: BatchSize = 32,
+) -> None:
+    """Show what a reward model pays for besides the truth, before anything is optimised.
+
+    Every question is answered right and wrong, confidently and hedged, padded, with praise, with a source, in
+    bold, agreeing with the user or not, by template. Reported: how often each version wins, and how much
+    wrongness confidence buys, with 95 % intervals resampled by question.
+    """
+    from training import audit
+    from training.audit_view import show_biases, write
+
+    found = audit.audit_reward_model(path, questions, prompt, limit, batch_size)
+    show_biases(found)
+    if out:
+        write(found, out)
+
+
+@app.command("audit-policy")
+def audit_policy(
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", help="Folder of a causal language model with its tokenizer.")
+    ],
+    questions: Questions,
+    out: AuditOut = None,
+    prompt: Prompt = None,
+    limit: Limit = None,
+    batch_size: BatchSize = 32,
+) -> None:
+    """Show how far a user's belief moves a language model's answers, without a judge.
+
+    Every question is asked alone and with a hint (Sharma et al. 2023). Reported: the shift of log P(wrong) -
+    log P(right) in nats and the share of answers that flip, over the questions whose right answer the model
+    prefers when nothing is hinted, with 95 % intervals resampled by question.
+    """
+    from training import audit
+    from training.audit_view import show_shifts, write
+
+    found = audit.audit_policy(path, questions, prompt, limit, batch_size)
+    show_shifts(found)
+    if out:
+        write(found, out)
+
+
 @app.command()
 def exact(
     directory: Annotated[

@@ -58,6 +58,8 @@ class Records:
                 document = json.loads((card / "card.json").read_text())
                 target = self.folder / "reward_models" / f"{document['name'].replace('/', '-')}.json"
                 write_json(target, {"schema": SCHEMA, **document})
+        if self.plan.audit and (audit := _published(self.plan.audit, state)):
+            _link(audit / "audit.parquet", self.folder / "audit.parquet")
         if self.plan.reference:
             samples, scores = (_published(stage, state) for stage in self.plan.reference)
             _link_point(samples, scores, "000000", self.folder / "reference")

@@ -55,6 +55,7 @@ CODE = {
         "training/worlds",
     ),
     "scores": ("training/score.py", "reward_models/gold.py", "reward_models/reward.py", "training/worlds"),
+    "audit": ("training/score.py", "reward_models/gold.py", "reward_models/reward.py", "training/worlds"),
 }
 SHARED_CODE = ("training/stages.py", "training/streams.py")
 LIBRARIES = ("torch", "transformers", "trl", "tokenizers")

@@ -1,7 +1,7 @@
 """The plan of an experiment: every stage in the order of the diagram, named by the hash of all that makes it.
 
     world ─► π_ref ─► pairs ─► gold values ─► labels ─► proxies ─► policies ─► scores
-                └──► backbones ─► gold ──┘                 └► best-of-n pool ──┘
+                └──► backbones ─► gold ──┘         └► audit └► best-of-n pool ──┘
 
 Planning reads the config alone: no torch, no artefact, nothing run.
 """
@@ -59,6 +59,7 @@ class Plan:
     world: Stage = field(init=False)
     gold: Stage = field(init=False)
     cards: list[Stage] = field(default_factory=list)
+    audit: Stage | None = None
     reference: tuple[Stage, Stage] | None = None
     pool: tuple[Stage, Stage] | None = None
     runs: list[PlannedRun] = field(default_factory=list)
@@ -124,9 +125,12 @@ class _Planner:
             for name, proxy in config.proxies.items()
             for replicate in range(proxy.seeds)
         }
+        named = {f"proxy/{name}/{replicate}": stage for (name, replicate), stage in proxies.items()}
+        if config.world.has_matched_completions:
+            plan.audit = self.valuing("audit", "training.score:score_matched", "", named)
         for group, run in config.runs.items():
             self.policies(group, run, proxies)
-        self.samples(proxies)
+        self.samples(named)
         return plan
 
     def pairs(self, role: str, count: int, label: str) -> Stage:
@@ -266,20 +270,15 @@ class _Planner:
                 self.plan.runs.append(PlannedRun(row, train, score))
 
     def scored(self, samples: Stage, label: str, proxies: Mapping[str, Stage]) -> Stage:
-        settings = {"batch_size": self.common["batch_size"], "gold": self.config.gold.model_dump(mode="json")}
-        return self.add(
-            "scores",
-            "training.score:score_points",
-            settings,
-            label,
-            gold_side=True,
-            world=self.plan.world,
-            gold=self.plan.gold,
-            samples=samples,
-            **proxies,
-        )
+        inputs = {"samples": samples, **proxies}
+        return self.valuing("scores", "training.score:score_points", label, inputs)
 
-    def samples(self, proxies: Mapping[tuple[str, int], Stage]) -> None:
+    def valuing(self, stage: str, run: str, label: str, inputs: Mapping[str, Stage]) -> Stage:
+        settings = {"batch_size": self.common["batch_size"], "gold": self.config.gold.model_dump(mode="json")}
+        world, gold = self.plan.world, self.plan.gold
+        return self.add(stage, run, settings, label, gold_side=True, world=world, gold=gold, **inputs)
+
+    def samples(self, proxies: Mapping[str, Stage]) -> None:
         """π_ref's own samples: the best-of-n pool, and those that decide what it knows."""
         config = self.config
         if config.world.has_conditions:
@@ -289,8 +288,7 @@ class _Planner:
         if config.best_of_n:
             pool = {"role": "pool", "condition": None, "samples": config.best_of_n.samples}
             drawn = self.sampled("pool", pool)
-            named = {f"proxy/{name}/{replicate}": stage for (name, replicate), stage in proxies.items()}
-            self.plan.pool = drawn, self.scored(drawn, "best of n", named)
+            self.plan.pool = drawn, self.scored(drawn, "best of n", proxies)
 
     def sampled(self, stage: str, settings: Mapping[str, Any]) -> Stage:
         return self.add(

@@ -34,10 +34,31 @@ class Scorer:
         Raises:
             Diverged: a value is not finite.
         """
-        from reward_models.reward import load_cached  # torch: not needed where finished work is reused
-
         samples = records.read_table(point / "samples.parquet", "samples")
         outcomes = records.read_table(point / "outcomes.parquet", "outcomes")
+        values = self.values(samples, outcomes, items, point.name)
+        key = samples[["item_id", "sample_id"]]
+        long = pd.concat(
+            [key.assign(scorer=name, value=value) for name, value in values.items()], ignore_index=True
+        )
+        records.write_table(out / "scores.parquet", long, "scores")
+
+    def values(
+        self, samples: pd.DataFrame, outcomes: pd.DataFrame, items: pd.DataFrame, where: str
+    ) -> dict[str, np.ndarray]:
+        """The raw value of every sample by each scorer, in the order of `samples`.
+
+        Args:
+            samples: columns item_id, sample_id, completion, ids, finished, length.
+            outcomes: their parse, row for row.
+            items: the prompts, by item_id.
+            where: what is being scored, for an error.
+
+        Raises:
+            Diverged: a value is not finite.
+        """
+        from reward_models.reward import load_cached  # torch: not needed where finished work is reused
+
         prompts = items.set_index("item_id")["prompt"].loc[samples["item_id"]].tolist()
         oracle = self.world.oracle(samples, outcomes, items)
         completions = Completions(
@@ -54,12 +75,8 @@ class Scorer:
             values[name] = load_cached(folder).score(completions.sequences(), self.batch_size)
         for name, value in values.items():
             if not np.isfinite(value).all():
-                raise Diverged(f"{name} gave {point.name} a value that is not a finite number")
-        key = samples[["item_id", "sample_id"]]
-        long = pd.concat(
-            [key.assign(scorer=name, value=value) for name, value in values.items()], ignore_index=True
-        )
-        records.write_table(out / "scores.parquet", long, "scores")
+                raise Diverged(f"{name} gave {where} a value that is not a finite number")
+        return values
 
 
 def scorer(task: Task) -> Scorer:
@@ -86,3 +103,22 @@ def score_points(task: Task) -> None:
     values, rows = scorer(task), items(task)
     for point in sorted((task.inputs["samples"] / "points").glob("[0-9]*")):
         values.score(point, rows, task.out / "points" / point.name)
+
+
+def score_matched(task: Task) -> None:
+    """Value the world's matched completions, on which reward models are audited, by every scorer."""
+    prompts = task.world.prompts("eval")
+    matched = task.world.world.matched_completions(prompts)
+    columns = matched[["item_id", "cluster", "variant", "completion"]]
+    table = columns.assign(scorer="", value=0.0)
+    if len(matched):  # a very small world may have no fact to ask about
+        tokenizer = task.world.tokenizer()
+        ids = [[*i, tokenizer.eos_token_id] for i in tokenizer(matched["completion"].tolist())["input_ids"]]
+        lengths = [len(each) for each in ids]
+        samples = matched.assign(sample_id=matched["variant"], length=lengths, finished=True)
+        samples["ids"] = ids
+        parsed = task.world.outcomes(samples, prompts)
+        values = scorer(task).values(samples, parsed, prompts, "a matched completion")
+        parts = [columns.assign(scorer=name, value=value) for name, value in values.items()]
+        table = pd.concat(parts, ignore_index=True)
+    records.write_table(task.out / "audit.parquet", table, "audit")

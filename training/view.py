@@ -30,6 +30,7 @@ STAGES = {
     "pool": "sample the best-of-n pool",
     "policy": "optimise",
     "scores": "score",
+    "audit": "audit the reward models",
 }
 
 

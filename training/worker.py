@@ -116,15 +116,22 @@ def _die_with_parent() -> None:
 
 def prepare() -> None:
     """Make this process ready to run stages: one thread, and no library writes over our own output."""
-    import logging
-    import warnings
-
     import torch
     from tqdm import tqdm
 
     torch.set_num_threads(1)
     # tqdm's own lock is a semaphore of the system, which a worker that is stopped would leave behind.
     tqdm.set_lock(threading.RLock())
+    silence_libraries()
+    import datasets
+
+    datasets.disable_progress_bars()
+
+
+def silence_libraries() -> None:
+    """Keep warnings, logs and progress bars of the model library out of our own output."""
+    import logging
+    import warnings
 
     warnings.filterwarnings("ignore")
     logging.getLogger("transformers").setLevel(logging.ERROR)
@@ -132,9 +139,6 @@ def prepare() -> None:
 
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
-    import datasets
-
-    datasets.disable_progress_bars()
 
 
 class Worker:

@@ -47,6 +47,8 @@ class World(Component):
     """Whether `oracle` knows the true value of a completion."""
     has_conditions: ClassVar[bool] = False
     """Whether evaluation items are asked under matched conditions, a neutral one among them."""
+    has_matched_completions: ClassVar[bool] = False
+    """Whether it writes `matched_completions`, on which reward models are audited."""
 
     @property
     @abstractmethod
@@ -76,3 +78,12 @@ class World(Component):
         self, item: Mapping[str, Any], outcome: Mapping[str, Any], finished: bool, length: int
     ) -> float | None:
         """The true value of a completion, from its parse; None where the world has no oracle."""
+
+    def matched_completions(self, items: pd.DataFrame) -> pd.DataFrame:
+        """Completions that differ in one thing at a time: columns item_id, cluster, variant (named as in
+        `analysis.audit`) and completion. Every cluster has every variant once.
+
+        Args:
+            items: the items of the eval role.
+        """
+        raise NotImplementedError(f"world `{type(self).__name__}` writes no completions of its own")

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from reward_models.component import Component
 from training.streams import stream
 from training.worlds.base import World, WorldData
+from training.worlds.quiz import matched
 from training.worlds.quiz.asked import Asked
 from training.worlds.quiz.demonstrator import Demonstrator
 from training.worlds.quiz.facts import DrawnFacts, Facts, lexicon
@@ -51,6 +52,8 @@ class QuizWorld(World):
 
     has_oracle: ClassVar[bool] = True
     has_conditions: ClassVar[bool] = True
+    has_matched_completions: ClassVar[bool] = True
+
     type: Literal["quiz"] = "quiz"
     facts: Facts = Facts()
     """What can be asked, and how well it can be known."""
@@ -150,6 +153,10 @@ class QuizWorld(World):
     ) -> float:
         """The true value by `oracle_weights`; `length` adds nothing to what the outcome says."""
         return self.oracle_weights.value(item, outcome, finished)
+
+    def matched_completions(self, items: pd.DataFrame) -> pd.DataFrame:
+        """Answers to known facts, right and wrong, plain and in every style (see `matched`)."""
+        return matched.completions(items)
 
     def _reader(self) -> Reader:
         facts, tasks = self.facts, self.tasks
