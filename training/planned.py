@@ -39,7 +39,7 @@ class PlannedRun:
     train: Stage
     score: Stage
     between: tuple[Stage, Stage] | None = None
-    """The stages that interpolate its checkpoints and score what they make; None where no weights are kept."""
+    """What interpolates its checkpoints, and what scores the result; None where no weights are kept."""
 
     @property
     def stages(self) -> tuple[Stage, ...]:
