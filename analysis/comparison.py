@@ -2,7 +2,9 @@
 
 A *side* is whatever traces a curve over KL: the path runs of one group, method and proxy (all its seeds), or
 the best-of-n pool of one proxy. Its score at KL k is interpolated, linearly in √KL (where the published laws
-are smooth), between the points measured around k.
+are smooth), between the points measured around k. Where both sides have kept their weights, policies
+interpolated between their checkpoints have been measured at k (`analysis.checkpoints`): then their own scores
+count.
 
 Paths wobble: KL can fall from one point to the next. A path is therefore read where it *first* reaches k:
 only points at a KL higher than all before count, with a straight line between them. Nothing is extrapolated;
@@ -27,34 +29,21 @@ from analysis.best_of_n import RELIABLE_RATIO
 from analysis.bootstrap import percentile_interval
 from analysis.points import RunCurves
 from analysis.pool import PoolCurves, PoolGroup
+from analysis.traced import SCORES, Traced, root
 
 Floats = NDArray[np.float64]
 
 KL_GRID = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 """KL at which sides are compared, in nats: each twice the last."""
-SCORES = ("gold", "oracle", "proxy_score", "win_rate")
 POOL = "best_of_n (pool)"
 BASELINE = "rloo"
 """What other methods are compared with, where it was run; otherwise the first method of the experiment."""
 
 COMPARISON_COLUMNS = (
     *("between", "proxy", "method", "a", "b", "kl", "score", "value_a", "value_b"),
-    *("difference", "lo", "hi", "runs_a", "runs_b", "proxy_seeds_a", "proxy_seeds_b", "paired"),
+    *("difference", "lo", "hi", "interpolated"),
+    *("runs_a", "runs_b", "proxy_seeds_a", "proxy_seeds_b", "paired"),
 )
-
-
-@dataclass(frozen=True)
-class Traced:
-    """One run, or one pool, as a curve over √KL, with its replicates."""
-
-    d: Floats
-    """√KL of every point in the order in which they were passed: (points,)."""
-    scores: Mapping[str, Floats]
-    """Those of `SCORES` that were measured: (points,)."""
-    resampled_d: Floats
-    """(replicates, points)."""
-    resampled: Mapping[str, Floats]
-    """(replicates, points)."""
 
 
 @dataclass(frozen=True)
@@ -73,20 +62,24 @@ class Side:
 
     def reaches(self, score: str) -> float:
         """The largest √KL at which every curve has this score; 0 where one has none."""
-        return min(float(np.max(_usable(each, score)[0], initial=0.0)) for each in self.curves)
+        return min(each.reach(score) for each in self.curves)
+
+    def has_between(self, score: str, kl: float) -> bool:
+        """Whether every curve has a policy between its checkpoints that was measured at `kl` nats."""
+        return all(each.has_between(score, kl) for each in self.curves)
 
 
-def path_sides(curves: Sequence[RunCurves], counts: Floats) -> list[Side]:
-    """The completed path runs by group, method and proxy; `counts` (replicates, clusters), one draw for
+def path_sides(curves: Sequence[RunCurves], traced: Mapping[str, Traced]) -> list[Side]:
+    """The completed path runs by group, method and proxy; `traced` is by run_id, one draw of prompts for
     all."""
-    paths = [e for e in curves if e.run.control == "path" and e.run.status == "complete" and e.measured("kl")]
+    paths = [e for e in curves if e.run.control == "path" and e.run.run_id in traced]
     names = side_names((each.run.method, each.run.group) for each in paths)
     sides = []
     for method, group, proxy in dict.fromkeys((e.run.method, e.run.group, e.run.proxy) for e in paths):
         mine = [e for e in paths if (e.run.method, e.run.group, e.run.proxy) == (method, group, proxy)]
         seeds = tuple(each.run.proxy_seed for each in mine)
-        traced = [_traced(each, counts) for each in mine]
-        sides.append(Side(names[method, group], proxy, mine[0].run.proxy_pairs, seeds, traced, "evaluation"))
+        drawn = [traced[each.run.run_id] for each in mine]
+        sides.append(Side(names[method, group], proxy, mine[0].run.proxy_pairs, seeds, drawn, "evaluation"))
     return sides
 
 
@@ -95,17 +88,6 @@ def side_names(runs: Iterable[tuple[str, str | None]]) -> dict[tuple[str, str | 
     keys = list(dict.fromkeys(runs))
     methods = [method for method, _ in keys]
     return {(m, g): f"{m} ({g})" if methods.count(m) > 1 else m for m, g in keys}
-
-
-def _traced(each: RunCurves, counts: Floats) -> Traced:
-    named = {name: each.sums["proxy" if name == "proxy_score" else name] for name in SCORES}
-    sums = {name: curve for name, curve in named.items() if np.isfinite(curve.mean()).any()}
-    return Traced(
-        d=_root(each.sums["kl"].mean()),
-        scores={name: curve.mean() for name, curve in sums.items()},
-        resampled_d=_root(each.sums["kl"].replicate(counts)),
-        resampled={name: curve.replicate(counts) for name, curve in sums.items()},
-    )
 
 
 def pool_sides(groups: Sequence[PoolGroup[PoolCurves]], pairs: Mapping[str, int]) -> list[Side]:
@@ -117,9 +99,9 @@ def pool_sides(groups: Sequence[PoolGroup[PoolCurves]], pairs: Mapping[str, int]
         use = first.n * RELIABLE_RATIO <= first.samples
         scores = [name for name in SCORES if name in group.resampled]
         curve = Traced(
-            _root(group.mean("kl")[use]),
+            root(group.mean("kl")[use]),
             {name: group.mean(name)[use] for name in scores},
-            _root(group.resampled["kl"][:, use]),
+            root(group.resampled["kl"][:, use]),
             {name: group.resampled[name][:, use] for name in scores},
         )
         seeds = tuple(each.proxy_seed for each in group.replicates)
@@ -128,52 +110,16 @@ def pool_sides(groups: Sequence[PoolGroup[PoolCurves]], pairs: Mapping[str, int]
     return sides
 
 
-def _root(kl: Floats) -> Floats:
-    return np.sqrt(np.maximum(kl, 0))
-
-
-def _usable(curve: Traced, score: str) -> tuple[Floats, Floats]:
-    """(d, value) at the points that have this score."""
-    value = curve.scores.get(score, np.full(len(curve.d), np.nan))
-    kept = np.isfinite(value) & np.isfinite(curve.d)
-    return curve.d[kept], value[kept]
-
-
-def first_passage(d: Floats, value: Floats, at: Floats) -> Floats:
-    """`value` where the path first reaches √KL = `at`: (replicates, places), from (replicates, points).
-
-    Beyond the furthest point its value is held: replicates fall a little short of a place that the curve
-    itself has reached.
-    """
-    order = np.arange(d.shape[1])
-    furthest = np.maximum.accumulate(d, axis=1)
-    record = d > np.concatenate([np.full((len(d), 1), -np.inf), furthest[:, :-1]], axis=1)
-    latest = np.maximum.accumulate(np.where(record, order, 0), axis=1)
-    places = []
-    for place in at:
-        beyond = furthest >= place
-        after = np.where(beyond.any(axis=1), beyond.argmax(axis=1), latest[:, -1])
-        before = np.where(
-            after > 0, np.take_along_axis(latest, np.maximum(after - 1, 0)[:, None], 1)[:, 0], 0
-        )
-        (d0, d1), (y0, y1) = (
-            [np.take_along_axis(table, each[:, None], 1)[:, 0] for each in (before, after)]
-            for table in (d, value)
-        )
-        share = np.where(d1 > d0, (place - d0) / np.where(d1 > d0, d1 - d0, 1.0), 1.0)
-        places.append(y0 + np.clip(share, 0, 1) * (y1 - y0))
-    return np.stack(places, axis=1)
-
-
-def _read(side: Side, score: str, at: Floats) -> tuple[Floats, Floats]:
-    """Score of every curve at √KL = `at`: (curves, places), and its replicates (replicates, curves,
-    places)."""
+def _read(side: Side, score: str, kl: Floats, between: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """Score of every curve at `kl` (places,): (curves, places), and its replicates (replicates, curves,
+    places). Where `between` (places,) is set, that of a policy between checkpoints."""
     values, replicates = [], []
     for curve in side.curves:
-        d, value = _usable(curve, score)
-        kept = np.isfinite(curve.scores[score]) & np.isfinite(curve.d)
-        values.append(first_passage(d[None], value[None], at)[0])
-        replicates.append(first_passage(curve.resampled_d[:, kept], curve.resampled[score][:, kept], at))
+        value, spread = curve.read(score, np.sqrt(kl))
+        for place in np.flatnonzero(between):
+            value[place], spread[:, place] = curve.read_between(score, float(kl[place]))
+        values.append(value)
+        replicates.append(spread)
     return np.stack(values), np.stack(replicates, axis=1)
 
 
@@ -216,16 +162,18 @@ def compare(
         if score == "proxy_score" and not same:
             continue
         reach = min(a.reaches(score), b.reaches(score))
-        shown = [each for each in kl if each <= reach**2]
-        if not shown:
+        shown = np.array([each for each in kl if each <= reach**2])
+        if not len(shown):
             continue
-        at = np.sqrt(shown)
+        between = np.array([all(side.has_between(score, each) for side in (a, b)) for each in shown])
         (value_a, spread_a), (value_b, spread_b) = (
-            _mean(*_read(side, score, at), count) for side, count in zip((a, b), drawn, strict=True)
+            _mean(*_read(side, score, shown, between), count)
+            for side, count in zip((a, b), drawn, strict=True)
         )
         lo, hi = percentile_interval(spread_a - spread_b)
         block = pd.DataFrame({"kl": shown, "score": score, "value_a": value_a, "value_b": value_b,
-                              "difference": value_a - value_b, "lo": lo, "hi": hi})  # fmt: skip
+                              "difference": value_a - value_b, "lo": lo, "hi": hi,
+                              "interpolated": np.where(between, "checkpoints", "points")})  # fmt: skip
         rows.append(block)
     if not rows:
         return pd.DataFrame(columns=list(COMPARISON_COLUMNS))
@@ -266,14 +214,15 @@ def comparisons(
     curves: Sequence[RunCurves],
     groups: Sequence[PoolGroup[PoolCurves]],
     pairs: Mapping[str, int],
-    counts: Floats,
+    traced: Mapping[str, Traced],
     rng: np.random.Generator,
 ) -> pd.DataFrame:
     """`COMPARISON_COLUMNS` for all `default_pairs`; difference, lo and hi are `a` minus `b` at that KL.
 
     Between "methods", `a` and `b` are names of sides and `proxy` is what both were optimised against; between
-    "proxies" they are proxies and `method` is the side's name.
+    "proxies" they are proxies and `method` is the side's name. `interpolated` says between what it was read:
+    the scores of "points", or the weights of "checkpoints".
     """
-    sides = [*path_sides(curves, counts), *pool_sides(groups, pairs)]
+    sides = [*path_sides(curves, traced), *pool_sides(groups, pairs)]
     frames = [frame for a, b in default_pairs(sides) if len(frame := compare(a, b, rng))]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(COMPARISON_COLUMNS))

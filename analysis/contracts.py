@@ -22,6 +22,10 @@ import pyarrow.parquet as pq
 SCHEMA = 1
 """Version of the records this code writes, and the newest it reads."""
 
+BETWEEN = "between.json"
+"""Lists the policies interpolated between a run's checkpoints: point, kl (wanted, nats), step_a, step_b, and
+alpha, which is null where no policy with that KL was found."""
+
 _SCHEMA_KEY = b"overopt.schema"
 
 

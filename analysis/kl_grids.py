@@ -3,10 +3,12 @@ same."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import pandas as pd
 
+from analysis.checkpoints import agreement
 from analysis.grids import MISSING, Column, Grid, interval, number
 from analysis.passport import CONVENTIONS, NOT_RECORDED
 from analysis.tables import Tables
@@ -19,7 +21,7 @@ def kl_grids(tables: Tables) -> list[Grid]:
     """Passport, equal-KL comparisons and the frontier's behaviour; a table without rows is left out."""
     return [
         *_passport(tables.passport),
-        *_comparisons(tables.comparisons),
+        *_comparisons(tables.comparisons, tables.checkpoints),
         *_behaviour(tables.frontier_behaviour),
     ]
 
@@ -88,7 +90,7 @@ def _legend(table: pd.DataFrame) -> Grid:
     return Grid("Conventions of KL", caption, columns, rows)
 
 
-def _comparisons(table: pd.DataFrame) -> list[Grid]:
+def _comparisons(table: pd.DataFrame, checkpoints: pd.DataFrame) -> list[Grid]:
     grids = []
     for score, label in COMPARED.items():
         mine = table[table["score"] == score]
@@ -105,19 +107,27 @@ def _comparisons(table: pd.DataFrame) -> list[Grid]:
             context=mine["proxy"].where(mine["between"] == "methods", mine["method"])
         ).groupby(["between", "context", "a", "b"], sort=False):
             at = {row["kl"]: row for row in pair.to_dict("records")}
-            cells = [
-                interval(at[kl]["difference"], at[kl]["lo"], at[kl]["hi"], sign=True) if kl in at else MISSING
-                for kl in kls
-            ]
+            cells = [_difference(at[kl]) if kl in at else MISSING for kl in kls]
             rows.append([str(context), f"{a} − {b}", *cells])
         caption = (
             f"Difference in {label} score (π_ref s.d.) where both have spent that KL, in nats per sequence, "
             "interpolated between measured points. Brackets: 95 % bootstrap intervals, paired by "
             "prompt unless "
             "one side is the best-of-n pool. A dash: one of the two never got there."
+            + (f" An asterisk: {_MEASURED} {agreement(checkpoints, score)}" if len(checkpoints) else "")
         )
         grids.append(Grid(f"At equal KL: {label}", caption, columns, rows))
     return grids
+
+
+_MEASURED = (
+    "not between points, but measured on policies whose weights lie between those of two neighbouring points."
+)
+
+
+def _difference(row: Mapping[Any, Any]) -> str:
+    star = "*" if row["interpolated"] == "checkpoints" else ""
+    return interval(row["difference"], row["lo"], row["hi"], sign=True) + star
 
 
 def _behaviour(table: pd.DataFrame) -> list[Grid]:

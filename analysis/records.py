@@ -17,7 +17,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.contracts import SCHEMA, RecordError, read_json, read_table, write_table
+from analysis.contracts import BETWEEN, SCHEMA, RecordError, read_json, read_table, write_table
 
 __all__ = ["SCHEMA", "Experiment", "Point", "RecordError", "Run", "read_json", "read_table", "write_table"]
 
@@ -51,6 +51,20 @@ class Point:
         return read_table(self.path / "scores.parquet", "scores")
 
 
+@dataclass(frozen=True)
+class Interpolated:
+    """A policy between two neighbouring checkpoints of a run: the one that has a wanted KL."""
+
+    point: Point
+    """Its `step` is a number, not a step."""
+    kl: float
+    """The KL wanted, in nats; the one measured is in the samples."""
+    alpha: float | None
+    """Its weights are (1 − α)·those at `step_a` + α·those at `step_b`; None where none was found."""
+    step_a: int
+    step_b: int
+
+
 _TOP_KEYS = ("schema", "experiment", "world", "has_oracle", "status", "seed", "runs", "pool")
 _RUN_KEYS = ("run_id", "method", "control", "budget", "proxy", "proxy_pairs", "proxy_seed", "seed", "status")
 
@@ -74,6 +88,8 @@ class Run:
     error: str | None
     group: str | None = None
     """The entry of the config's `runs` that it belongs to; None in records that do not say."""
+    between_error: str | None = None
+    """Why the policies between its checkpoints could not be measured."""
 
     @property
     def scorer(self) -> str:
@@ -87,6 +103,21 @@ class Run:
         if (self.path / "manifest.json").exists():
             steps |= {int(step) for step in read_json(self.path / "manifest.json").get("points", [])}
         return tuple(Point(self.path / "points" / f"{step:06d}", step) for step in sorted(steps))
+
+    @cached_property
+    def between(self) -> tuple[Interpolated, ...]:
+        """The policies between its checkpoints, by KL; none where its weights were not kept."""
+        folder = self.path / "between"
+        if not (folder / BETWEEN).exists():
+            return ()
+        rows = read_json(folder / BETWEEN, ("points",))["points"]
+        return tuple(
+            Interpolated(
+                Point(folder / "points" / f"{row['point']:06d}", row["point"]),
+                row["kl"], row["alpha"], row["step_a"], row["step_b"],
+            )
+            for row in rows
+        )  # fmt: skip
 
     def metrics(self) -> pd.DataFrame:
         """The trainer's curves, a row per line of metrics.jsonl; a last line that a crash cut is dropped."""
@@ -138,9 +169,8 @@ class Experiment:
             if missing:
                 raise RecordError(f"{index}: runs[{place}]: no key `{missing[0]}`")
             settings = {key: row[key] for key in _RUN_KEYS}
-            runs.append(
-                Run(path=path / row["run_id"], error=row.get("error"), group=row.get("group"), **settings)
-            )
+            settings |= {key: row.get(key) for key in ("error", "group", "between_error")}
+            runs.append(Run(path=path / row["run_id"], **settings))
         return cls(
             path=path,
             name=top["experiment"],
@@ -198,6 +228,14 @@ class Experiment:
                 elif not (point.parsed and point.scored):
                     missing = "scored" if point.parsed else "parsed"
                     rows.append((run.run_id, point.step, f"the point was sampled but never {missing}"))
+            if run.between_error:
+                why = f"no policy between its checkpoints was measured: {run.between_error}"
+                rows.append((run.run_id, None, why))
+            rows += [
+                (run.run_id, None, f"no policy with a KL of {each.kl:g} nats was found between its steps "
+                 f"{each.step_a} and {each.step_b}")
+                for each in run.between if each.alpha is None
+            ]  # fmt: skip
         pool = self.pool_point
         if pool is not None and not (pool.sampled and pool.scored):
             rows.append((pool.path.parents[1].name, None, "the best-of-n pool was not sampled and scored"))

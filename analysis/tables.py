@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from analysis.audit import experiment_audit
 from analysis.bootstrap import draw_clusters
+from analysis.checkpoints import checkpoint_table, trace
 from analysis.checks import checks
 from analysis.comparison import comparisons
 from analysis.fits import (
@@ -116,6 +117,8 @@ class Tables:
     """One row per run and published convention of KL: `passport.PASSPORT_COLUMNS`."""
     comparisons: pd.DataFrame
     """One row per compared pair, score and KL: `comparison.COMPARISON_COLUMNS`."""
+    checkpoints: pd.DataFrame
+    """One row per run whose weights were kept, KL and score: `checkpoints.CHECKPOINT_COLUMNS`."""
     reward_models: pd.DataFrame
     """One row per card, gold first: name, kind, proxy, proxy_seed, pairs, accuracy, accuracy_lo,
     accuracy_hi, ece, length_correlation, oracle_agreement, gold_agreement, heldout_pairs,
@@ -153,6 +156,7 @@ def tables(experiment: Experiment, *, seed: int = 0) -> Tables:
     budgets = _budgets(points)
     frontier = _stack([frontier_table(g, pairs.get(g.proxy)) for g in tilted], FRONTIER_COLUMNS)
     frontier = frontier.astype({"reliable": bool})
+    traced = trace(experiment, curves, counts)
     compared = [score_laws(each) for each in law_curves]
     foreseen = forecasts(curves, law_curves, tilted, frontier, counts, forecast_rng)
     return Tables(
@@ -172,7 +176,8 @@ def tables(experiment: Experiment, *, seed: int = 0) -> Tables:
         forecasts=_stack([forecast_row(each) for each in foreseen], FORECAST_COLUMNS),
         forecast_bands=_stack([forecast_band(each) for each in foreseen], FORECAST_BAND_COLUMNS),
         passport=passport(curves, counts),
-        comparisons=comparisons(curves, groups, pairs, counts, pair_rng),
+        comparisons=comparisons(curves, groups, pairs, traced, pair_rng),
+        checkpoints=checkpoint_table(traced, experiment.runs),
         reward_models=_cards(experiment),
         audit=experiment_audit(experiment, seed),
         budgets=budgets,

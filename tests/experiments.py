@@ -18,7 +18,8 @@ import psutil
 from training.durable import hash_file
 from training.identity import canonical, digest
 from training.loading import load
-from training.plan import Plan, Stage, plan
+from training.plan import plan
+from training.planned import Plan, Stage
 from training.store import MANIFEST
 
 CHECKOUT = Path(__file__).parents[1]

@@ -88,6 +88,17 @@ class RunGroup(Component):
     """Policies per proxy replicate and budget."""
     steps: int | None = Field(None, ge=1, strict=True)
     """Optimiser steps, where they differ from `policy.steps`."""
+    keep_weights: bool = Field(False, strict=True)
+    """Keep the policies' weights at every point; the equal-KL comparison then measures policies interpolated
+    between them, rather than interpolate scores."""
+
+
+def _weights_problems(run: RunGroup, method: AnyMethod) -> list[str]:
+    if run.keep_weights and not method.takes_steps:
+        return [f"means nothing to {method.type}, which has no weights but those of π_ref"]
+    if run.keep_weights and run.control.type != "path":
+        return [f"serves the comparison at equal KL, which reads paths: control.type is {run.control.type}"]
+    return []
 
 
 class BestOfN(Component):
@@ -233,6 +244,7 @@ class Experiment(Component):
                 problems.append(
                     f"{place}.steps means nothing to {method.type}, which takes no gradient steps"
                 )
+            problems += [f"{place}.keep_weights {problem}" for problem in _weights_problems(run, method)]
             if self.mitigation and method.reads_annotator:
                 problems.append(
                     f"mitigation = {self.mitigation.type} would do nothing in {place}: {method.type} with "

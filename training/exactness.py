@@ -24,7 +24,8 @@ from training.enumeration import Enumeration
 from training.errors import UserError
 from training.loading import load
 from training.methods import BestOfN, Dpo, Grpo, Ppo, Rloo
-from training.plan import Plan, PlannedRun, Stage, plan
+from training.plan import plan
+from training.planned import Plan, PlannedRun, Stage
 from training.store import Store
 from training.worlds import EnumerableWorld
 from training.worlds.artefact import BuiltWorld

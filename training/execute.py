@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from training.live import LiveScores
-from training.plan import Plan, PlannedRun, Stage
+from training.planned import Plan, PlannedRun, Stage
 from training.store import Artefact, Store
 from training.worker import ENVIRONMENT, Failure, Job, Worker, attempt, prepare
 

@@ -19,13 +19,13 @@ from typing import Any
 
 import psutil
 
-from analysis.contracts import SCHEMA
+from analysis.contracts import BETWEEN, SCHEMA
 from training.config import Experiment
 from training.durable import link, write_bytes, write_json
 from training.execute import State
 from training.fingerprint import ROOT
 from training.loading import resolved_yaml
-from training.plan import Plan, PlannedRun, Stage
+from training.planned import Plan, PlannedRun, Stage
 from training.store import versions
 
 KEPT = {"experiment.json", "logs", "wandb"}
@@ -91,12 +91,17 @@ class Records:
         if (metrics := samples / "metrics.jsonl").exists():
             # A copy: the journal of an unfinished attempt will still be written to.
             write_bytes(target / "metrics.jsonl", metrics.read_bytes())
+        if run.between:
+            self._between(run.between, state, target / "between")
         status = (
             {"status": "failed", "error": failure.message}
             if failure
             else {"status": "complete", "error": None}
         )
         row = {**run.row, **status}
+        if run.between:
+            lost = [state.failed[stage.name].message for stage in run.between if stage.name in state.failed]
+            row["between_error"] = lost[0] if lost else None
         artefacts = {"policy": run.train.identity.id, "scores": run.score.identity.id}
         seconds = samples / "seconds.json"
         document = {
@@ -108,6 +113,14 @@ class Records:
         }
         write_json(target / "manifest.json", document)
         return row
+
+    def _between(self, stages: tuple[Stage, Stage], state: State, target: Path) -> None:
+        """The policies interpolated between a run's checkpoints: whole, or not at all."""
+        samples, scores = (_published(stage, state) for stage in stages)
+        if samples and scores:
+            for point in sorted((samples / "points").glob("[0-9]*")):
+                _link_point(samples, scores, point.name, target / "points" / point.name)
+            _link(samples / BETWEEN, target / BETWEEN)
 
     def _write_index(
         self, state: State, rows: list[dict[str, Any]], status: str, wall_seconds: float

@@ -54,6 +54,13 @@ CODE = {
         "reward_models/trl_arguments.py",
         "training/worlds",
     ),
+    "between": (
+        "training/interpolate.py",
+        "training/observe.py",
+        "training/sample.py",
+        "training/kl.py",
+        "training/worlds",
+    ),
     "scores": ("training/score.py", "reward_models/gold.py", "reward_models/reward.py", "training/worlds"),
     "audit": ("training/score.py", "reward_models/gold.py", "reward_models/reward.py", "training/worlds"),
 }

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from analysis.contracts import RecordError
 from training.journal import Journal
-from training.plan import PlannedRun
+from training.planned import PlannedRun
 from training.score import scorer
 from training.store import Artefact, Store
 from training.task import Task

@@ -12,10 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
+from safetensors.torch import save_model
 from transformers import PreTrainedModel
 
 from analysis import records
 from training import sample
+from training.durable import replacing
 from training.errors import Diverged
 from training.worlds.artefact import BuiltWorld
 
@@ -25,14 +27,26 @@ def point_name(step: int) -> str:
     return f"{step:06d}"
 
 
+def weights_file(run: Path, step: int) -> Path:
+    """Where a policy's weights at `step` are kept, in the folder of its run."""
+    return run / "weights" / f"{point_name(step)}.safetensors"
+
+
 class Observer:
     """Measures points of one policy run."""
 
     def __init__(
-        self, out: Path, world: BuiltWorld, reference: PreTrainedModel, *, seed: int, batch_size: int
+        self,
+        out: Path,
+        world: BuiltWorld,
+        reference: PreTrainedModel,
+        *,
+        seed: int,
+        batch_size: int,
+        keep_weights: bool = False,
     ) -> None:
-        self.out, self.world, self.reference = out / "points", world, reference
-        self.seed, self.batch_size = seed, batch_size
+        self.out, self.world, self.reference = out, world, reference
+        self.seed, self.batch_size, self.keep_weights = seed, batch_size, keep_weights
         self.items = world.prompts("eval")
 
     def point(self, step: int, policy: PreTrainedModel) -> None:
@@ -41,9 +55,21 @@ class Observer:
         Raises:
             Diverged: the KL is not finite.
         """
-        folder = self.out / point_name(step)
+        folder = self.out / "points" / point_name(step)
         if folder.exists():
             return
+        samples = self.sample(policy, f"at step {step}")
+        if self.keep_weights and step:  # step 0 is π_ref
+            _keep(policy, weights_file(self.out, step))
+        # Last: where there is a point, nothing of it is missing.
+        self.publish(folder, samples)
+
+    def sample(self, policy: PreTrainedModel, where: str) -> pd.DataFrame:
+        """The evaluation prompts as `policy` answers them: the same random numbers for every policy.
+
+        Raises:
+            Diverged: the KL is not finite; `where` says which policy it was.
+        """
         training = policy.training
         policy.eval()
         with _full_precision(policy):
@@ -59,10 +85,18 @@ class Observer:
             )
         policy.train(training)
         if not math.isfinite(samples["kl"].sum()):
-            raise Diverged(
-                f"the KL at step {step} is not a finite number: the policy's weights have diverged"
-            )
+            raise Diverged(f"the KL {where} is not a finite number: the policy's weights have diverged")
+        return samples
+
+    def publish(self, folder: Path, samples: pd.DataFrame) -> None:
+        """Make a point of `samples` and their parse."""
         publish(folder, samples, self.world.outcomes(samples, self.items))
+
+
+def _keep(policy: PreTrainedModel, file: Path) -> None:
+    """Write weights, whole or not at all."""
+    with replacing(file) as temporary:
+        save_model(policy, str(temporary))
 
 
 @contextlib.contextmanager

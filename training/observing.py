@@ -12,7 +12,7 @@ from analysis.tables import points_of
 from training.execute import State, Watcher
 from training.export import Records
 from training.journal import follow
-from training.plan import Plan, PlannedRun
+from training.planned import Plan, PlannedRun
 from training.tracking import Mirror
 from training.view import View
 

@@ -9,7 +9,6 @@ Planning reads the config alone: no torch, no artefact, nothing run.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from reward_models.backbone import AnyModel, Sft
@@ -18,51 +17,7 @@ from training.cells import cells, run_id
 from training.config import Experiment, Proxy, RunGroup
 from training.fingerprint import contents, fingerprint
 from training.identity import Identity
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One step of an experiment."""
-
-    identity: Identity
-    run: str
-    """Its function, as "module:name"."""
-    inputs: Mapping[str, Stage]
-    gold_side: bool
-    """Whether it may read gold; such stages never share a process with training a policy."""
-
-    @property
-    def name(self) -> str:
-        """Directory name of its artefact, unique in an experiment."""
-        return self.identity.name
-
-    @property
-    def title(self) -> str:
-        """What a person calls it."""
-        return f"{self.identity.stage} {self.identity.label}".strip()
-
-
-@dataclass(frozen=True)
-class PlannedRun:
-    """One policy: its row in the records, the stage that trains it and the one that scores it."""
-
-    row: Mapping[str, Any]
-    train: Stage
-    score: Stage
-
-
-@dataclass
-class Plan:
-    """All stages in an order in which they can run, and where the records find them."""
-
-    stages: list[Stage] = field(default_factory=list)
-    world: Stage = field(init=False)
-    gold: Stage = field(init=False)
-    cards: list[Stage] = field(default_factory=list)
-    audit: Stage | None = None
-    reference: tuple[Stage, Stage] | None = None
-    pool: tuple[Stage, Stage] | None = None
-    runs: list[PlannedRun] = field(default_factory=list)
+from training.planned import Plan, PlannedRun, Stage
 
 
 class _Planner:
@@ -248,6 +203,7 @@ class _Planner:
                         "budget": budget,
                         "steps": run.steps or method.steps,
                         "measure": True,
+                        **({"keep_weights": True} if run.keep_weights else {}),
                     },
                     name_of_run,
                     world=self.plan.world,
@@ -266,8 +222,25 @@ class _Planner:
                     "proxy_seed": replicate,
                     "seed": seed,
                 }
-                score = self.scored(train, name_of_run, {f"proxy/{name}/{replicate}": proxy})
-                self.plan.runs.append(PlannedRun(row, train, score))
+                scorers = {f"proxy/{name}/{replicate}": proxy}
+                score = self.scored(train, name_of_run, scorers)
+                between = self.between(train, name_of_run, scorers) if run.keep_weights else None
+                self.plan.runs.append(PlannedRun(row, train, score, between))
+
+    def between(self, policy: Stage, run_id: str, scorers: Mapping[str, Stage]) -> tuple[Stage, Stage]:
+        """A run's checkpoints interpolated to the KLs at which sides are compared, and their scores."""
+        from analysis.comparison import KL_GRID  # numpy and pandas, for those who need it alone
+
+        made = self.add(
+            "between",
+            "training.interpolate:interpolate",
+            {**self.common, "kl": list(KL_GRID)},
+            run_id,
+            world=self.plan.world,
+            reference=self.reference,
+            policy=policy,
+        )
+        return made, self.scored(made, f"{run_id} between points", scorers)
 
     def scored(self, samples: Stage, label: str, proxies: Mapping[str, Stage]) -> Stage:
         inputs = {"samples": samples, **proxies}

@@ -14,7 +14,8 @@ from training.config import Experiment
 from training.durable import disk_errors
 from training.errors import UserError
 from training.lock import InUse, locked
-from training.plan import Plan, plan
+from training.plan import plan
+from training.planned import Plan
 from training.store import Store
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def _run(config: Experiment, stages: Plan, store: Store, folder: Path, workers: 
 
 def _require_something(stages: Plan, state: State, folder: Path) -> None:
     """With some policies failed the rest is reported; with a shared stage failed there is nothing to."""
-    policies = {stage.name for run in stages.runs for stage in (run.train, run.score)}
+    policies = {stage.name for run in stages.runs for stage in run.stages}
     broken = [stage for stage in stages.stages if stage.name in state.failed and stage.name not in policies]
     if broken:
         failure, log = state.failed[broken[0].name], folder / "logs" / f"{broken[0].name}.log"

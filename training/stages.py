@@ -249,5 +249,6 @@ def train_policy(task: Task) -> None:
             batch_size=task.settings["batch_size"],
             measure=task.settings["measure"],
             journal=task.journal,
+            keep_weights=task.settings.get("keep_weights", False),
         )
     )

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from training.execute import State, Watcher
 from training.journal import follow
-from training.plan import Plan, Stage
+from training.planned import Plan, Stage
 
 STAGES = {
     "world": "build the world",
@@ -29,6 +29,7 @@ STAGES = {
     "reference": "sample what π_ref knows",
     "pool": "sample the best-of-n pool",
     "policy": "optimise",
+    "between": "interpolate the checkpoints of",
     "scores": "score",
     "audit": "audit the reward models",
 }

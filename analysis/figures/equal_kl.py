@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from analysis.checkpoints import agreement
 from analysis.figures.lines import zero_line
 from analysis.figures.material import Material, Plot
 from analysis.figures.method_looks import method_looks
@@ -18,6 +19,10 @@ from analysis.figures.style import NATS, SD, Look, canvas, shared_legend
 
 TRUTHS = ("gold", "oracle")
 PANEL = ["between", "context"]
+MEASURED = (
+    "Hollow marks are read so; filled ones are measured, on policies at that KL whose weights lie on the "
+    "line between those of two neighbouring points."
+)
 
 
 def numbers(material: Material) -> pd.DataFrame:
@@ -42,7 +47,7 @@ def draw(material: Material) -> tuple[Figure, pd.DataFrame]:
     for line, case in zip(axes, rows, strict=True):
         mine = data[(data["between"] == case["between"]) & (data["context"] == case["context"])]
         for ax, truth in zip(line, truths, strict=True):
-            _panel(ax, mine[mine["score"] == truth], looks)
+            _panel(ax, mine[mine["score"] == truth], looks, some_measured=_some_measured(data))
             _axis(ax, sorted(data["kl"].unique()), bottom=case is rows[-1])
             ax.set_ylabel(f"{truth} ({SD})")
         line[0].set_ylabel(f"{_title(case)}\n{truths[0]} ({SD})")
@@ -56,7 +61,11 @@ def _title(case: Mapping[Any, Any]) -> str:
     return f"minus {method_looks([case['b']])[case['b']].label}, {case['proxy']} proxy"
 
 
-def _panel(ax: Axes, rows: pd.DataFrame, looks: dict[str, Look]) -> None:
+def _some_measured(data: pd.DataFrame) -> bool:
+    return bool((data["interpolated"] == "checkpoints").any())
+
+
+def _panel(ax: Axes, rows: pd.DataFrame, looks: dict[str, Look], *, some_measured: bool) -> None:
     zero_line(ax)
     sides = list(dict.fromkeys(rows["side"]))
     for place, side in enumerate(sides):
@@ -67,6 +76,9 @@ def _panel(ax: Axes, rows: pd.DataFrame, looks: dict[str, Look]) -> None:
         spread = np.stack([mine["value"] - mine["lo"], mine["hi"] - mine["value"]]).clip(min=0)
         ax.errorbar(x, mine["value"], yerr=spread, fmt="none", ecolor=look.color, elinewidth=0.9)
         ax.plot(x, mine["value"], color=look.color, marker=look.marker, linestyle="none", label=look.label)
+        hollow = (mine["interpolated"] == "points").to_numpy() & some_measured
+        ax.plot(x[hollow], mine["value"][hollow], color=look.color, marker=look.marker, linestyle="none",
+                markerfacecolor="white")  # fmt: skip
 
 
 def _axis(ax: Axes, kls: list[float], *, bottom: bool) -> None:
@@ -90,6 +102,7 @@ def caption(material: Material) -> str:
         f"over prompts and, where there are several, seeds: {_count(int(runs.min()), int(runs.max()))} per "
         "side. "
         + ("The best-of-n pool has prompts of its own: its differences are not paired. " if pooled else "")
+        + (f"{MEASURED} {agreement(material.tables.checkpoints, 'gold')} " if _some_measured(data) else "")
         + "A mark is missing where one of the two never got."
     )
 

@@ -26,7 +26,7 @@ from training import cli
 from training.errors import UserError
 from training.loading import load
 from training.lock import locked
-from training.plan import Stage
+from training.planned import Stage
 from training.store import Store
 from training.worker import Failure, Job, attempt, prepare
 

@@ -16,7 +16,7 @@ from experiments import SMOKE, Finished, Home, kill, planned, result_of, wait_fo
 
 from training.journal import follow
 from training.lock import locked
-from training.plan import Stage
+from training.planned import Stage
 from training.store import Artefact
 from training.worker import Job, prepare, run_job
 

@@ -13,7 +13,7 @@ from experiments import Finished, Home, planned, replace, reseal, result_of
 from safetensors.torch import load_file, save
 
 from training.methods.job import PolicyJob
-from training.plan import Stage
+from training.planned import Stage
 from training.task import Task
 from training.worker import Job, prepare, run_job
 

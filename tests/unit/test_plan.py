@@ -15,7 +15,8 @@ import pytest
 from training import plan as planning
 from training.config import Experiment
 from training.fingerprint import CODE, ROOT
-from training.plan import Plan, Stage, plan
+from training.plan import plan
+from training.planned import Plan, Stage
 
 BASE: dict[str, Any] = {
     "name": "base",

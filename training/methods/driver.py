@@ -86,6 +86,7 @@ class Run:
                 load_policy(job.reference),
                 seed=job.observe_seed,
                 batch_size=job.batch_size,
+                keep_weights=job.keep_weights,
             )
         self.points = Points(self.schedule, observer)
 

@@ -39,3 +39,5 @@ class PolicyJob:
     """Whether points are sampled; trained weights do not depend on it."""
     journal: Journal
     """metrics.jsonl of this run."""
+    keep_weights: bool = False
+    """Whether the weights are kept at every point that is sampled; trained weights do not depend on it."""
