@@ -16,7 +16,7 @@ the same proxy, then policy seeds within each. KL is resampled with the scores: 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +24,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.best_of_n import RELIABLE_RATIO
-from analysis.bootstrap import percentile_interval
+from analysis.bootstrap import ClusterSums, percentile_interval
 from analysis.points import RunCurves
 from analysis.pool import PoolCurves, PoolGroup
 
@@ -50,7 +50,7 @@ class Traced:
     d: Floats
     """√KL of every point in the order in which they were passed: (points,)."""
     scores: Mapping[str, Floats]
-    """Those of `SCORES` that were measured: (points,)."""
+    """Those of `SCORES` that were measured, and what else was asked for: (points,)."""
     resampled_d: Floats
     """(replicates, points)."""
     resampled: Mapping[str, Floats]
@@ -76,16 +76,27 @@ class Side:
         return min(float(np.max(_usable(each, score)[0], initial=0.0)) for each in self.curves)
 
 
-def path_sides(curves: Sequence[RunCurves], counts: Floats) -> list[Side]:
+Further = Callable[[RunCurves], Mapping[str, ClusterSums]]
+
+
+def _none(_: RunCurves) -> Mapping[str, ClusterSums]:
+    return {}
+
+
+def path_sides(
+    curves: Sequence[RunCurves],
+    counts: Floats,
+    more: Callable[[RunCurves], Mapping[str, ClusterSums]] = _none,
+) -> list[Side]:
     """The completed path runs by group, method and proxy; `counts` (replicates, clusters), one draw for
-    all."""
+    all; `more` gives further curves of a run, by name."""
     paths = [e for e in curves if e.run.control == "path" and e.run.status == "complete" and e.measured("kl")]
     names = side_names((each.run.method, each.run.group) for each in paths)
     sides = []
     for method, group, proxy in dict.fromkeys((e.run.method, e.run.group, e.run.proxy) for e in paths):
         mine = [e for e in paths if (e.run.method, e.run.group, e.run.proxy) == (method, group, proxy)]
         seeds = tuple(each.run.proxy_seed for each in mine)
-        traced = [_traced(each, counts) for each in mine]
+        traced = [_traced(each, counts, more(each)) for each in mine]
         sides.append(Side(names[method, group], proxy, mine[0].run.proxy_pairs, seeds, traced, "evaluation"))
     return sides
 
@@ -97,8 +108,9 @@ def side_names(runs: Iterable[tuple[str, str | None]]) -> dict[tuple[str, str | 
     return {(m, g): f"{m} ({g})" if methods.count(m) > 1 else m for m, g in keys}
 
 
-def _traced(each: RunCurves, counts: Floats) -> Traced:
+def _traced(each: RunCurves, counts: Floats, more: Mapping[str, ClusterSums]) -> Traced:
     named = {name: each.sums["proxy" if name == "proxy_score" else name] for name in SCORES}
+    named |= more
     sums = {name: curve for name, curve in named.items() if np.isfinite(curve.mean()).any()}
     return Traced(
         d=_root(each.sums["kl"].mean()),
@@ -250,9 +262,9 @@ def default_pairs(sides: Sequence[Side]) -> list[tuple[Side, Side]]:
     spending KL, each proxy with the one trained on most pairs. Linear in methods and proxies, so it stays
     readable."""
     paths = [side for side in sides if side.prompts != "pool"]
-    first = next(
-        (side for side in paths if side.name.split(" (")[0] == BASELINE), paths[0] if paths else None
-    )
+    # The method itself comes before groups of it: those are what it is to be compared with.
+    own = sorted(paths, key=lambda side: (side.name.split(" (")[0] != BASELINE, side.name != BASELINE))
+    first = own[0] if own else None
     pairs = []
     for base in (side for side in paths if first is not None and side.name == first.name):
         pairs += [(side, base) for side in sides if side.proxy == base.proxy and side is not base]

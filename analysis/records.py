@@ -62,6 +62,7 @@ class Run:
     path: Path
     run_id: str
     method: str
+    """With its group where a mitigation makes it another way of spending KL: "rloo (charged)"."""
     control: str
     budget: float | None
     """The KL this run may spend, in nats; None where the control sets none."""
@@ -74,6 +75,8 @@ class Run:
     error: str | None
     group: str | None = None
     """The entry of the config's `runs` that it belongs to; None in records that do not say."""
+    mitigation: str | None = None
+    """What was changed to resist overoptimisation."""
 
     @property
     def scorer(self) -> str:
@@ -136,9 +139,10 @@ class Experiment:
             if missing:
                 raise RecordError(f"{index}: runs[{place}]: no key `{missing[0]}`")
             settings = {key: row[key] for key in _RUN_KEYS}
-            runs.append(
-                Run(path=path / row["run_id"], error=row.get("error"), group=row.get("group"), **settings)
-            )
+            settings |= {key: row.get(key) for key in ("error", "group", "mitigation")}
+            if row.get("mitigation"):
+                settings["method"] = f"{row['method']} ({row['group']})"
+            runs.append(Run(path=path / row["run_id"], **settings))
         return cls(
             path=path,
             name=top["experiment"],

@@ -46,6 +46,7 @@ from analysis.law_scores import (
     score_laws,
     score_table,
 )
+from analysis.mitigations import mitigations
 from analysis.passport import passport
 from analysis.points import POINT_COLUMNS, RunCurves, SampleKeys, read_answers
 from analysis.pool import (
@@ -63,7 +64,10 @@ from analysis.records import Experiment
 
 Floats = NDArray[np.float64]
 
-RUN_COLUMNS = ("run_id", "group", "method", "control", "budget", "seed", "proxy", "proxy_pairs", "proxy_seed")
+RUN_COLUMNS = (
+    *("run_id", "group", "method", "mitigation", "control", "budget", "seed"),
+    *("proxy", "proxy_pairs", "proxy_seed"),
+)
 RATE_COLUMNS = tuple(
     f"{measure}{end}" for probe in PROBES.values() for measure in probe.measures for end in ("", "_lo", "_hi")
 )
@@ -115,6 +119,8 @@ class Tables:
     """One row per run and published convention of KL: `passport.PASSPORT_COLUMNS`."""
     comparisons: pd.DataFrame
     """One row per compared pair, score and KL: `comparison.COMPARISON_COLUMNS`."""
+    mitigations: pd.DataFrame
+    """Runs with a mitigation beside those without, at equal KL: `mitigations.MITIGATION_COLUMNS`."""
     reward_models: pd.DataFrame
     """One row per card, gold first: name, kind, proxy, proxy_seed, pairs, accuracy, accuracy_lo,
     accuracy_hi, ece, length_correlation, oracle_agreement, gold_agreement, heldout_pairs,
@@ -132,8 +138,8 @@ class Tables:
 
 def tables(experiment: Experiment, *, seed: int = 0) -> Tables:
     """All tables of `experiment`; `seed` drives the resampling alone. Raises `RecordError` on bad records."""
-    streams = np.random.default_rng(seed).spawn(7)
-    cluster_rng, pool_rng, run_rng, check_rng, frontier_rng, forecast_rng, pair_rng = streams
+    streams = np.random.default_rng(seed).spawn(8)
+    cluster_rng, pool_rng, run_rng, check_rng, frontier_rng, forecast_rng, pair_rng, cure_rng = streams
     counts = draw_clusters(cluster_rng, experiment.items["cluster"].nunique())
     curves = [RunCurves.read(experiment, run) for run in experiment.runs]
     evidence = _evidence(experiment)
@@ -170,6 +176,7 @@ def tables(experiment: Experiment, *, seed: int = 0) -> Tables:
         forecast_bands=_stack([forecast_band(each) for each in foreseen], FORECAST_BAND_COLUMNS),
         passport=passport(curves, counts),
         comparisons=comparisons(curves, groups, pairs, counts, pair_rng),
+        mitigations=mitigations(curves, evidence, counts, cure_rng),
         reward_models=_cards(experiment),
         budgets=budgets,
         gaps=experiment.gaps(),
