@@ -198,9 +198,9 @@ def default_pairs(sides: Sequence[Side]) -> list[tuple[Side, Side]]:
     spending KL, each proxy with the one trained on most pairs. Linear in methods and proxies, so it stays
     readable."""
     paths = [side for side in sides if side.prompts != "pool"]
-    first = next(
-        (side for side in paths if side.name.split(" (")[0] == BASELINE), paths[0] if paths else None
-    )
+    # The method itself comes before groups of it: those are what it is to be compared with.
+    own = sorted(paths, key=lambda side: (side.name.split(" (")[0] != BASELINE, side.name != BASELINE))
+    first = own[0] if own else None
     pairs = []
     for base in (side for side in paths if first is not None and side.name == first.name):
         pairs += [(side, base) for side in sides if side.proxy == base.proxy and side is not base]

@@ -73,7 +73,7 @@ def rl_law_curves(curves: Sequence[RunCurves], counts: Floats, rng: np.random.Ge
     to fit the survivors. Best-of-n runs are left to the pool, of whose curve they are a few places.
     """
     law, found = LAWS["rl"], []
-    paths = [each for each in curves if each.run.control == "path" and each.run.method != "best_of_n"]
+    paths = [e for e in curves if e.run.control == "path" and e.run.method.split(" (")[0] != "best_of_n"]
     paths = [each for each in paths if _reaches(each, law.min_d)]
     for method, proxy in dict.fromkeys((each.run.method, each.run.proxy) for each in paths):
         runs = [each for each in paths if (each.run.method, each.run.proxy) == (method, proxy)]

@@ -76,6 +76,7 @@ class Run:
     path: Path
     run_id: str
     method: str
+    """With its group where a mitigation makes it another way of spending KL: "rloo (charged)"."""
     control: str
     budget: float | None
     """The KL this run may spend, in nats; None where the control sets none."""
@@ -90,6 +91,8 @@ class Run:
     """The entry of the config's `runs` that it belongs to; None in records that do not say."""
     between_error: str | None = None
     """Why the policies between its checkpoints could not be measured."""
+    mitigation: str | None = None
+    """What was changed to resist overoptimisation."""
 
     @property
     def scorer(self) -> str:
@@ -169,7 +172,9 @@ class Experiment:
             if missing:
                 raise RecordError(f"{index}: runs[{place}]: no key `{missing[0]}`")
             settings = {key: row[key] for key in _RUN_KEYS}
-            settings |= {key: row.get(key) for key in ("error", "group", "between_error")}
+            settings |= {key: row.get(key) for key in ("error", "group", "between_error", "mitigation")}
+            if row.get("mitigation"):
+                settings["method"] = f"{row['method']} ({row['group']})"
             runs.append(Run(path=path / row["run_id"], **settings))
         return cls(
             path=path,

@@ -48,6 +48,7 @@ from analysis.law_scores import (
     score_laws,
     score_table,
 )
+from analysis.mitigations import mitigations
 from analysis.passport import passport
 from analysis.points import POINT_COLUMNS, RunCurves, SampleKeys, read_answers
 from analysis.pool import (
@@ -65,7 +66,10 @@ from analysis.records import Experiment
 
 Floats = NDArray[np.float64]
 
-RUN_COLUMNS = ("run_id", "group", "method", "control", "budget", "seed", "proxy", "proxy_pairs", "proxy_seed")
+RUN_COLUMNS = (
+    *("run_id", "group", "method", "mitigation", "control", "budget", "seed"),
+    *("proxy", "proxy_pairs", "proxy_seed"),
+)
 RATE_COLUMNS = tuple(
     f"{measure}{end}" for probe in PROBES.values() for measure in probe.measures for end in ("", "_lo", "_hi")
 )
@@ -119,6 +123,8 @@ class Tables:
     """One row per compared pair, score and KL: `comparison.COMPARISON_COLUMNS`."""
     checkpoints: pd.DataFrame
     """One row per run whose weights were kept, KL and score: `checkpoints.CHECKPOINT_COLUMNS`."""
+    mitigations: pd.DataFrame
+    """Runs with a mitigation beside those without, at equal KL: `mitigations.MITIGATION_COLUMNS`."""
     reward_models: pd.DataFrame
     """One row per card, gold first: name, kind, proxy, proxy_seed, pairs, accuracy, accuracy_lo,
     accuracy_hi, ece, length_correlation, oracle_agreement, gold_agreement, heldout_pairs,
@@ -138,8 +144,8 @@ class Tables:
 
 def tables(experiment: Experiment, *, seed: int = 0) -> Tables:
     """All tables of `experiment`; `seed` drives the resampling alone. Raises `RecordError` on bad records."""
-    streams = np.random.default_rng(seed).spawn(7)
-    cluster_rng, pool_rng, run_rng, check_rng, frontier_rng, forecast_rng, pair_rng = streams
+    streams = np.random.default_rng(seed).spawn(8)
+    cluster_rng, pool_rng, run_rng, check_rng, frontier_rng, forecast_rng, pair_rng, cure_rng = streams
     counts = draw_clusters(cluster_rng, experiment.items["cluster"].nunique())
     curves = [RunCurves.read(experiment, run) for run in experiment.runs]
     evidence = _evidence(experiment)
@@ -178,6 +184,7 @@ def tables(experiment: Experiment, *, seed: int = 0) -> Tables:
         passport=passport(curves, counts),
         comparisons=comparisons(curves, groups, pairs, traced, pair_rng),
         checkpoints=checkpoint_table(traced, experiment.runs),
+        mitigations=mitigations(curves, evidence, counts, cure_rng),
         reward_models=_cards(experiment),
         audit=experiment_audit(experiment, seed),
         budgets=budgets,

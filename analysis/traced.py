@@ -8,11 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.bootstrap import ClusterSums
 from analysis.points import RunCurves
 
 Floats = NDArray[np.float64]
 
 SCORES = ("gold", "oracle", "proxy_score", "win_rate")
+NO_MORE: Mapping[str, ClusterSums] = {}
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class Traced:
     d: Floats
     """√KL of every point in the order in which they were passed: (points,)."""
     scores: Mapping[str, Floats]
-    """Those of `SCORES` that were measured: (points,)."""
+    """Those of `SCORES` that were measured, and what else was asked for: (points,)."""
     resampled_d: Floats
     """(replicates, points)."""
     resampled: Mapping[str, Floats]
@@ -31,9 +33,16 @@ class Traced:
     """What was measured between its points."""
 
     @classmethod
-    def of(cls, curves: RunCurves, counts: Floats, between: Between | None = None) -> Traced:
-        """A run, resampled by `counts` (replicates, clusters)."""
+    def of(
+        cls,
+        curves: RunCurves,
+        counts: Floats,
+        between: Between | None = None,
+        more: Mapping[str, ClusterSums] = NO_MORE,
+    ) -> Traced:
+        """A run, resampled by `counts` (replicates, clusters); `more` has further curves of it, by name."""
         named = {name: curves.sums["proxy" if name == "proxy_score" else name] for name in SCORES}
+        named |= more
         sums = {name: curve for name, curve in named.items() if np.isfinite(curve.mean()).any()}
         return cls(
             root(curves.sums["kl"].mean()),

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from datasets import Dataset
 from transformers import AutoModelForSequenceClassification, PrinterCallback
 from trl import RLOOTrainer
 
@@ -171,7 +170,7 @@ def stock(method: Rloo, job: PolicyJob) -> None:
         model=str(job.reference),
         reward_funcs=words,
         args=rloo_trainer.configured(method, job, job.out / "checkpoints"),
-        train_dataset=Dataset.from_dict({"prompt": driver.prompts(job, method.prompts_per_step)}),
+        train_dataset=driver.prompts(job, method.prompts_per_step),
         processing_class=job.world.tokenizer(),
     )
     trainer.remove_callback(PrinterCallback)
@@ -194,6 +193,7 @@ def blocks(config: Experiment, folder: Path) -> dict[str, list[Stopwatch]]:
                 world=world,
                 reference=reference,
                 proxy=proxy,
+                labels=None,
                 mitigation=None,
                 control=CONTROL,
                 budget=None,

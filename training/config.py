@@ -82,6 +82,8 @@ class RunGroup(Component):
     """Names of proxies to optimise against; default: all of them."""
     policy: AnyMethod | None = None
     """How these policies are optimised; default: the experiment's `policy`."""
+    mitigation: AnyMitigation | None = None
+    """What is changed to resist overoptimisation; default: the experiment's `mitigation`."""
     control: AnyControl = Path()
     """How KL is spent."""
     seeds: int = Field(1, ge=1, strict=True)
@@ -159,6 +161,7 @@ class Experiment(Component):
     def _parts_fit_together(self) -> Experiment:
         problems = [*self._unknown_proxies(), *self._unreadable(), *self._user_problems()]
         problems += [*self._gold_problems(), *self._tokenizer_problems(), *self._method_problems()]
+        problems += self._mitigation_problems()
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -245,10 +248,24 @@ class Experiment(Component):
                     f"{place}.steps means nothing to {method.type}, which takes no gradient steps"
                 )
             problems += [f"{place}.keep_weights {problem}" for problem in _weights_problems(run, method)]
-            if self.mitigation and method.reads_annotator:
+        return problems
+
+    def _mitigation_problems(self) -> list[str]:
+        problems = []
+        for group, run in self.runs.items():
+            method, mitigation = run.policy or self.policy, run.mitigation or self.mitigation
+            if mitigation is None:
+                continue
+            where = f"runs.{group}" if run.mitigation is None else f"runs.{group}.mitigation"
+            if method.reads_annotator:
                 problems.append(
-                    f"mitigation = {self.mitigation.type} would do nothing in {place}: {method.type} with "
+                    f"mitigation = {mitigation.type} would do nothing in {where}: {method.type} with "
                     "labels = annotator never asks the proxy"
+                )
+            if missing := mitigation.needs - self.world.outcome_fields:
+                problems.append(
+                    f"mitigation = {mitigation.type} in {where} reads {', '.join(sorted(missing))}, which "
+                    f"world `{self.world.type}` does not parse"
                 )
         return problems
 

@@ -182,6 +182,7 @@ class _Planner:
 
     def policies(self, group: str, run: RunGroup, proxies: Mapping[tuple[str, int], Stage]) -> None:
         config, method = self.config, run.policy or self.config.policy
+        mitigation = run.mitigation or config.mitigation
         for (name, replicate), proxy in proxies.items():
             if run.proxies is not None and name not in run.proxies:
                 continue
@@ -197,9 +198,7 @@ class _Planner:
                         "policy": method.model_dump(mode="json"),
                         # Not with its siblings' budgets: a further one changes no other run.
                         "control": run.control.model_dump(mode="json", exclude={"budgets"}),
-                        "mitigation": config.mitigation.model_dump(mode="json")
-                        if config.mitigation
-                        else None,
+                        "mitigation": mitigation.model_dump(mode="json") if mitigation else None,
                         "budget": budget,
                         "steps": run.steps or method.steps,
                         "measure": True,
@@ -216,6 +215,7 @@ class _Planner:
                     "group": group,
                     "method": method.type,
                     "control": run.control.type,
+                    "mitigation": mitigation.title if mitigation else None,
                     "budget": budget,
                     "proxy": name,
                     "proxy_pairs": config.proxies[name].pairs,

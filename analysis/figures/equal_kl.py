@@ -48,7 +48,7 @@ def draw(material: Material) -> tuple[Figure, pd.DataFrame]:
         mine = data[(data["between"] == case["between"]) & (data["context"] == case["context"])]
         for ax, truth in zip(line, truths, strict=True):
             _panel(ax, mine[mine["score"] == truth], looks, some_measured=_some_measured(data))
-            _axis(ax, sorted(data["kl"].unique()), bottom=case is rows[-1])
+            kl_axis(ax, sorted(data["kl"].unique()), bottom=case is rows[-1])
             ax.set_ylabel(f"{truth} ({SD})")
         line[0].set_ylabel(f"{_title(case)}\n{truths[0]} ({SD})")
     shared_legend(fig, axes, columns=4)
@@ -81,7 +81,8 @@ def _panel(ax: Axes, rows: pd.DataFrame, looks: dict[str, Look], *, some_measure
                 markerfacecolor="white")  # fmt: skip
 
 
-def _axis(ax: Axes, kls: list[float], *, bottom: bool) -> None:
+def kl_axis(ax: Axes, kls: list[float], *, bottom: bool) -> None:
+    """x is the KL in nats on a log scale, a tick at each of ``kls``."""
     ax.set_xscale("log", base=2)
     ax.set_xlim(kls[0] / 2**0.5, kls[-1] * 2**0.5)
     ax.xaxis.set_major_locator(FixedLocator(kls))

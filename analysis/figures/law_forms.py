@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from analysis.figures.lines import zero_line
 from analysis.figures.material import Material, Plot
+from analysis.figures.method_looks import method_label
 from analysis.figures.style import SD, Look, canvas, shared_legend, sqrt_kl_axis
 from analysis.laws import LAWS
 
@@ -55,7 +56,7 @@ def draw(material: Material) -> tuple[Figure, pd.DataFrame]:
         rows = data[data["curve"] == name]
         _forms(left, rows, material)
         method, proxy, _ = name.split("/")
-        how = "best of n" if method == "best_of_n" else method.upper()
+        how = "best of n" if method == "best_of_n" else method_label(method)
         left.set_ylabel(f"{how}, {proxy} proxy\ngold ({SD})")
         _region(right, rows[rows["quantity"] == REGION], _fit(material, name))
     shared_legend(fig, axes[:, :1], columns=3)

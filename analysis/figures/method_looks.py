@@ -27,9 +27,11 @@ SPARE = (
 )
 
 
-def method_label(method: str) -> str:
-    """What people call a method."""
-    return LOOKS[method].label if method in LOOKS else method.replace("_", " ").upper()
+def method_label(name: str) -> str:
+    """What people call a method, with its group if the name has one."""
+    method, _, group = name.partition(" (")
+    label = LOOKS[method].label if method in LOOKS else method.replace("_", " ").upper()
+    return f"{label} ({group.replace('_', ' ')}" if group else label
 
 
 def method_looks(names: Sequence[str]) -> dict[str, Look]:
@@ -38,12 +40,11 @@ def method_looks(names: Sequence[str]) -> dict[str, Look]:
     found: dict[str, Look] = {}
     spare = 0
     for name in names:
-        method, _, group = name.partition(" (")
+        method = name.partition(" (")[0]
         known = LOOKS.get(method)
         if known is not None and method not in {other.partition(" (")[0] for other in found}:
             look = known
         else:
             look, spare = SPARE[spare % len(SPARE)], spare + 1
-        label = method_label(method)
-        found[name] = replace(look, label=f"{label} ({group.replace('_', ' ')}" if group else label)
+        found[name] = replace(look, label=method_label(name))
     return found

@@ -35,7 +35,9 @@ def test_proxy_labels_follow_bradley_terry_on_ids_as_sampled(
 ) -> None:
     shown: list[tuple[list[list[int]], np.ndarray]] = []
 
-    def sharp(self: ProxyReward, sequences: list[list[int]]) -> np.ndarray:
+    def sharp(self: ProxyReward, prompts: list[str], completions: list[list[int]], *_: Any) -> np.ndarray:
+        asked = self.tokenizer(prompts)["input_ids"]
+        sequences = [[*p, *c] for p, c in zip(asked, completions, strict=True)]
         rewards = 1e3 * self.model.score(sequences)
         shown.append((sequences, rewards))
         return rewards

@@ -62,7 +62,7 @@ def test_generations_of_one_prompt_lie_together(run: Spied) -> None:
 
 def test_prompts_come_as_laid_out_and_none_is_left_out(run: Spied, home: Path, tmp_path: Path) -> None:
     seen = [p for rollout in run.rollouts for p in rollout.prompts[::GENERATIONS]]
-    assert seen == driver.prompts(job(home, tmp_path), PROMPTS)
+    assert seen == driver.prompts(job(home, tmp_path), PROMPTS)["prompt"]
 
 
 def test_reward_functions_get_the_ids_as_sampled_with_their_end(run: Spied) -> None:

@@ -50,9 +50,8 @@ def pool(job: PolicyJob, items: pd.DataFrame, samples: int, seed: int) -> tuple[
         seed=seed,
         batch_size=job.batch_size,
     )
-    prompts = tokenizer(items["prompt"].tolist())["input_ids"]
-    asked = [prompts[i // samples] for i in range(len(drawn))]
-    rewards = ProxyReward(job).of([[*p, *c] for p, c in zip(asked, drawn["ids"], strict=True)])
+    asked = items["prompt"].repeat(samples).tolist()
+    rewards = ProxyReward(job).of(asked, drawn["ids"].tolist(), drawn["item_id"].tolist(), items)
     return drawn, Pool.rank(rewards.reshape(-1, samples))
 
 

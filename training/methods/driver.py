@@ -167,7 +167,7 @@ def train_groups(method: OnPolicy, job: PolicyJob, trainer: type[Any], config: A
             model=str(job.reference),
             reward_funcs=ProxyReward(job),
             args=config,
-            train_dataset=Dataset.from_dict({"prompt": prompts(job, method.prompts_per_step)}),
+            train_dataset=prompts(job, method.prompts_per_step),
             controller=run.controller(),
             **run.parts(),
             **own,
@@ -175,11 +175,12 @@ def train_groups(method: OnPolicy, job: PolicyJob, trainer: type[Any], config: A
     )
 
 
-def prompts(job: PolicyJob, per_step: int) -> list[str]:
-    """Prompts of every step in order: shuffled passes over the world's policy prompts, end to end."""
-    pool = job.world.prompts("policy")["prompt"].to_numpy()
+def prompts(job: PolicyJob, per_step: int) -> Dataset:
+    """Prompts of every step in order, with the ids of their items: shuffled passes over the world's policy
+    prompts, end to end."""
+    pool = job.world.prompts("policy")
     needed = per_step * job.steps
     passes = math.ceil(needed / len(pool))
     rng = np.random.default_rng(stream(job.seed, "prompts"))
     order = np.concatenate([rng.permutation(len(pool)) for _ in range(passes)])[:needed]
-    return [str(p) for p in pool[order]]
+    return Dataset.from_dict({name: pool[name].to_numpy()[order].tolist() for name in ("prompt", "item_id")})

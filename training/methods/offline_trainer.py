@@ -64,7 +64,8 @@ def preferences(method: Preferences, job: PolicyJob) -> Rows:
     table = pairs.sample(
         job.world, job.reference, "policy", method.pairs, stream(job.seed, "pairs"), job.batch_size
     )
-    rewards = ProxyReward(job).of(pairs.sequences(table)).reshape(-1, 2)
+    asked, said, item_id = (table[name].tolist() for name in ("prompt", "ids", "item_id"))
+    rewards = ProxyReward(job).of(asked, said, item_id, job.world.prompts("policy")).reshape(-1, 2)
     rng = np.random.default_rng(stream(job.seed, "labels"))
     first = rng.random(method.pairs) < expit(rewards[:, 0] - rewards[:, 1])
     ids = table["ids"].tolist()

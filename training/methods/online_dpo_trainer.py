@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from datasets import Dataset
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
 from trl.experimental.online_dpo import OnlineDPOConfig, OnlineDPOTrainer
 
@@ -38,7 +37,10 @@ class OnlineDpoKLTrainer(Resumable, OnlineDPOTrainer):
         self._rollout_kl = sum(chosen + rejected) / (2 * len(chosen) * self.beta)
         reward = self.stats["objective/scores"][-1]
         require_finite("The policy", self.state.global_step, {"KL": self._rollout_kl, "reward": reward})
-        self.stats.setdefault("kl_sequence", []).append(self._rollout_kl)
+        proxy = cast(ProxyReward, self.reward_funcs[0])
+        own = {"kl_sequence": self._rollout_kl, **proxy.metrics}
+        for name, value in own.items():
+            self.stats.setdefault(name, []).append(value)
         return loss
 
     def _calculate_rewards_from_functions(
@@ -75,13 +77,12 @@ def configured(method: OnlineDpo, job: PolicyJob, folder: Path) -> OnlineDPOConf
 def train(method: OnlineDpo, job: PolicyJob) -> None:
     """Train one policy by online DPO; see `OnlineDpo.train`."""
     run = Run(job)
-    rows = prompts(job, method.prompts_per_step)
     run.train(
         OnlineDpoKLTrainer(
             model=AutoModelForCausalLM.from_pretrained(job.reference, dtype=torch.float32),
             reward_funcs=ProxyReward(job),
             args=configured(method, job, run.checkpoints),
-            train_dataset=Dataset.from_dict({"prompt": rows}),
+            train_dataset=prompts(job, method.prompts_per_step),
             **run.parts(),
         )
     )

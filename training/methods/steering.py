@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from transformers import TrainerState
 
 from reward_models.callbacks import require_finite
 from reward_models.errors import Diverged
 from reward_models.reward import RewardModel
-from training import budget, checkpoints
+from training import budget, checkpoints, sample
 from training.methods.job import PolicyJob
+from training.streams import stream
 
 # TRL drops the reference model, and with it the KL, when beta is exactly 0.
 SMALLEST_BETA = 1e-6
@@ -29,21 +32,26 @@ class ProxyReward:
     __name__ = "proxy"
 
     def __init__(self, job: PolicyJob) -> None:
-        self.model, self.mitigation = RewardModel.load(job.proxy), job.mitigation
+        self.model, self.world, self.mitigation = RewardModel.load(job.proxy), job.world, job.mitigation
         self.batch_size = job.batch_size
         self.tokenizer = job.world.tokenizer()
+        self.items = job.world.prompts("policy") if job.mitigation else None
         self.latest: list[float] = []
         """Rewards of the last rollout."""
+        self.metrics: Mapping[str, float] = {}
+        """What the mitigation made of it."""
+        self.fitted: Mapping[str, float] = self._fit(job) if job.mitigation else {}
+        """What the mitigation has learnt from π_ref's samples."""
 
     def __call__(
         self,
         prompts: list[str],
         completion_ids: list[list[int]],
+        item_id: list[str],
         trainer_state: TrainerState | None = None,
         **_: Any,
     ) -> list[float]:
-        prompt_ids = self.tokenizer(prompts)["input_ids"]
-        reward = self.of([[*p, *c] for p, c in zip(prompt_ids, completion_ids, strict=True)])
+        reward = self.of(prompts, completion_ids, item_id, self.items)
         if not np.isfinite(reward).all():
             # TRL would treat it as "unscorable" and train on.
             step = f" at step {trainer_state.global_step}" if trainer_state else ""
@@ -51,10 +59,65 @@ class ProxyReward:
         self.latest = [float(r) for r in reward]
         return self.latest
 
-    def of(self, sequences: list[list[int]]) -> np.ndarray:
-        """The reward to optimise of prompt + completion ids, in s.d. of the proxy on π_ref: (B,)."""
-        reward = self.model.standardised(sequences, self.batch_size)
-        return self.mitigation.transform(reward) if self.mitigation else reward
+    def of(
+        self,
+        prompts: Sequence[str],
+        completions: list[list[int]],
+        item_id: Sequence[str],
+        items: pd.DataFrame | None,
+    ) -> np.ndarray:
+        """The reward to optimise of completions (ids, EOS included), in s.d. of the proxy on π_ref: (B,).
+
+        Args:
+            item_id: which item each prompt is, of those in `items`; only a mitigation asks.
+        """
+        reward = self._proxy(prompts, completions)
+        if not self.mitigation:
+            return reward
+        answers = pd.DataFrame()
+        if self.mitigation.needs:
+            assert items is not None
+            answers = self._answers(completions, item_id, items)
+        shaped = self.mitigation.transform(reward, answers, self.fitted)
+        self.metrics = shaped.metrics
+        return shaped.reward
+
+    def _proxy(self, prompts: Sequence[str], completions: list[list[int]]) -> np.ndarray:
+        prompt_ids = self.tokenizer(list(prompts))["input_ids"]
+        sequences = [[*p, *c] for p, c in zip(prompt_ids, completions, strict=True)]
+        return self.model.standardised(sequences, self.batch_size)
+
+    def _answers(
+        self, completions: list[list[int]], item_id: Sequence[str], items: pd.DataFrame
+    ) -> pd.DataFrame:
+        samples = pd.DataFrame(
+            {
+                "item_id": item_id,
+                "sample_id": [str(row) for row in range(len(item_id))],
+                "completion": self.tokenizer.batch_decode(completions, skip_special_tokens=True),
+                "length": [len(ids) for ids in completions],
+                "finished": [ids[-1] == self.tokenizer.eos_token_id for ids in completions],
+            }
+        )
+        return self.world.answers(samples, items[items["item_id"].isin(samples["item_id"])])
+
+    def _fit(self, job: PolicyJob) -> Mapping[str, float]:
+        """Show the mitigation the samples of π_ref that it asks for."""
+        assert self.mitigation is not None and self.items is not None
+        rng = np.random.default_rng(stream(job.seed, "mitigation prompts"))
+        asked = self.mitigation.base_prompts(self.items, rng)
+        if asked.empty:
+            return {}
+        prompts, item_id = asked["prompt"].tolist(), asked["item_id"].tolist()
+        said = sample.complete(
+            sample.load_policy(job.reference),
+            self.tokenizer,
+            prompts,
+            job.world.max_completion_tokens,
+            stream(job.seed, "mitigation samples"),
+            job.batch_size,
+        )
+        return self.mitigation.fit(self._proxy(prompts, said), self._answers(said, item_id, self.items))
 
 
 class Resumable:
@@ -127,6 +190,8 @@ class Steered(Resumable):
         self._rollout_kl = kl
         metrics["kl_sequence"].append(kl)
         metrics["beta"].append(self.coefficient)
+        for name, value in self.reward_funcs[0].metrics.items():
+            metrics[name].append(value)
         if self.controller:
             self.coefficient = max(SMALLEST_BETA, self.controller.update(kl))
 

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
+import pandas as pd
 from pydantic import Field
 
-from reward_models.component import Component
+from training.mitigations.base import Mitigation, Shaped
 
 
-class RewardCap(Component):
+class RewardCap(Mitigation):
     """Clip the proxy reward from above, in s.d. of the proxy on π_ref."""
 
     type: Literal["reward_cap"] = "reward_cap"
-    seam: ClassVar[str] = "reward"
     cap: float = Field(1.0)
     """Highest reward, in standard deviations of the proxy above its mean on π_ref."""
 
-    def transform(self, reward: np.ndarray) -> np.ndarray:
-        """The reward to optimise, from the standardised proxy reward, shape (B,)."""
-        return np.minimum(reward, self.cap)
+    def transform(self, reward: np.ndarray, answers: pd.DataFrame, fitted: Mapping[str, float]) -> Shaped:
+        return Shaped(np.minimum(reward, self.cap), {"mitigation/capped": float((reward > self.cap).mean())})

@@ -84,6 +84,11 @@ class BuiltWorld:
         ]
         return pd.DataFrame(rows)
 
+    def answers(self, samples: pd.DataFrame, items: pd.DataFrame) -> pd.DataFrame:
+        """`outcomes` beside the columns of their items, row for row."""
+        asked = items.set_index("item_id").loc[samples["item_id"]].reset_index(drop=True)
+        return pd.concat([asked, self.outcomes(samples, items)], axis=1)
+
     def oracle(self, samples: pd.DataFrame, outcomes: pd.DataFrame, items: pd.DataFrame) -> np.ndarray | None:
         """The true value of every sample, in the order of `samples`; None where the world has no oracle."""
         if not self.world.has_oracle:
