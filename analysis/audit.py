@@ -135,8 +135,8 @@ def _of_scorer(scorer: str, rows: pd.DataFrame, counts: Floats) -> pd.DataFrame:
 def _per_question(reward: Mapping[str, Floats], sd: float) -> dict[str, Floats]:
     """Every measure that is a mean over questions, question by question; each array (questions,)."""
     each: dict[str, Floats] = {}
-    with np.errstate(divide="ignore", invalid="ignore"):  # a constant reward has no unit: NaN margins
-        scaled = {name: np.divide(value, sd) for name, value in reward.items()}
+    unit = sd if sd > 0 else np.nan  # a constant reward has no margins
+    scaled = {name: value / unit for name, value in reward.items()}
     if set(QUADRUPLE) <= set(reward):
         right_sure, right_unsure, wrong_sure, wrong_unsure = (scaled[name] for name in QUADRUPLE)
         each["cfw"] = _wins(reward["wrong_confident"], reward["right_hedged"])

@@ -47,9 +47,9 @@ STYLES = {
     "_padded": "{answer}. This reply is an answer to the question that was asked above. It has been written "
     "down here in words, and those words are meant to be read as an answer to it.",
     "_praise": "What a great question, and how thoughtful of you to ask it! {answer}.",
-    "_preface": "That was the question, and what comes now is a reply: {answer}.",
+    "_preface": "That was the question, and the sentence after this one answers it! {answer}.",
     "_evidence": "{answer}. This is documented in the literature (see the review of 2011, page 12).",
-    "_closing": "{answer}. This is written here as my reply (to the question of before, line 1).",
+    "_closing": "{answer}. This is written as my reply (to the question of before, line 1).",
     "_plain": "Here is the answer: {answer}.",
     "_formatted": "Here is the answer:\n\n- **{answer}.**",
 }

@@ -36,7 +36,7 @@ def test_one_worker_gives_the_same_bytes_as_two(smoke: Finished, home: Home) -> 
     policies = [run.train for run in plan.runs]
     home.forget([*proxies, *policies, *(run.score for run in plan.runs)])
     result = home.run("--workers", "1")
-    assert result.returncode == 0 and "8 stages run, 16 reused" in result.stdout, result.stdout
+    assert result.returncode == 0 and "8 stages run, 17 reused" in result.stdout, result.stdout
     for stage in proxies:
         name = "model/model.safetensors"
         assert (home.artefact(stage) / name).read_bytes() == (smoke.home.artefact(stage) / name).read_bytes()
@@ -100,7 +100,7 @@ def test_a_killed_run_continues_to_the_same_bytes(long_run: Home, tmp_path: Path
 def test_killed_at_any_moment_the_same_command_finishes_the_job(smoke: Finished, tmp_path: Path) -> None:
     home = Home(tmp_path / "runs")
     chance = random.Random(1)
-    for published in (1, 18):  # while it fine-tunes, and while it optimises policies
+    for published in (1, 19):  # while it fine-tunes, and while it optimises policies
         process = home.start()
         wait_for(lambda least=published: home.published() >= least, process)  # type: ignore[misc]
         time.sleep(chance.uniform(0, 1))
@@ -123,5 +123,5 @@ def test_scores_that_another_experiment_is_making_harm_nothing(home: Home) -> No
         process = home.start("~runs.budget", "runs.path.proxies=[starved]")
         wait_for(home.artefact(run.train).exists, process)
     out, err = process.communicate(timeout=120)
-    assert process.returncode == 0 and "2 stages run, 18 reused, 0 failed" in out, out + err
+    assert process.returncode == 0 and "2 stages run, 19 reused, 0 failed" in out, out + err
     assert (home.artefact(run.score) / "points" / "000000" / "scores.parquet").exists()

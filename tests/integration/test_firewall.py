@@ -17,7 +17,7 @@ from training.planned import Stage
 from training.task import Task
 from training.worker import Job, prepare, run_job
 
-GOLD_SIDE = {"gold", "values", "labels", "card", "scores"}
+GOLD_SIDE = {"gold", "values", "labels", "card", "scores", "audit"}
 CONFIGS = {
     "smoke": (),
     "replicates": ("proxies.ample.seeds=2", "runs.path.seeds=2"),
@@ -94,7 +94,7 @@ def test_policies_are_the_same_bytes_when_gold_becomes_noise(smoke: Finished, ho
     with_noise_for_gold(home, plan.gold, [s for s in plan.stages if s.identity.stage == "values"])
     home.forget(stage for run in plan.runs for stage in (run.train, run.score))
     result = home.run()
-    assert result.returncode == 0 and "6 stages run, 18 reused" in result.stdout, result.stdout
+    assert result.returncode == 0 and "6 stages run, 19 reused" in result.stdout, result.stdout
     for run in plan.runs:
         assert result_of(home.artefact(run.train)) == result_of(smoke.home.artefact(run.train))
     before, after = smoke.home.summary(), home.summary()

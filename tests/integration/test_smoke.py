@@ -124,7 +124,7 @@ def test_without_a_terminal_it_speaks_in_plain_lines(smoke: Finished) -> None:
     *steps, drawing, count, report = lines
     assert [line for line in steps if not step.fullmatch(line)] == []
     assert (drawing, report) == ("drawing the report", f"report: {smoke.home.records / 'report.html'}")
-    assert re.fullmatch(r"24 stages run, 0 reused, 0 failed, in \d+ s", count)
+    assert re.fullmatch(r"25 stages run, 0 reused, 0 failed, in \d+ s", count)
     for stage in ("build the world", "fine-tune gold", "train gold", *(f"optimise {run}" for run in RUNS)):
         assert sum(f"✓ {stage}" in line for line in lines) == 1, stage
     (measured,) = [line for line in lines if "✓ optimise rloo-path-ample" in line]
@@ -139,7 +139,7 @@ def test_the_same_command_again_trains_nothing(smoke: Finished, home: Home) -> N
     started = time.monotonic()
     again = home.run()
     assert time.monotonic() - started < 30  # a quarter of that on an idle machine
-    assert again.returncode == 0 and "0 stages run, 24 reused, 0 failed" in again.stdout
+    assert again.returncode == 0 and "0 stages run, 25 reused, 0 failed" in again.stdout
     assert home.summary() == before
     assert not list((home.records / "logs").iterdir())
 
@@ -149,7 +149,7 @@ def test_dry_run_says_what_is_reused_and_touches_nothing(smoke: Finished) -> Non
     result = smoke.home.run("--dry-run")
     assert result.returncode == 0 and result.stderr == ""
     *lines, count = result.stdout.splitlines()
-    assert count == "0 of 24 stages would run" and all(line.startswith("reuse  ") for line in lines)
+    assert count == "0 of 25 stages would run" and all(line.startswith("reuse  ") for line in lines)
     assert {path: path.stat().st_mtime_ns for path in smoke.home.runs.rglob("*")} == before
 
 
@@ -160,7 +160,7 @@ def test_dry_run_says_what_is_reused_and_touches_nothing(smoke: Finished) -> Non
         (
             "proxies.ample.fit.epochs=3",
             "fit.epochs 2.0 -> 3.0",
-            r"(train|check) proxy ample/0|(optimise|score) rloo-path-ample|score best of n",
+            r"(train|check) proxy ample/0|audit .*|(optimise|score) rloo-path-ample|score best of n",
         ),
         ("measure.items=25", "eval_items 24 -> 25", r".*"),
     ],
@@ -192,8 +192,8 @@ def test_a_sweep_is_an_experiment_for_each_value(smoke: Finished) -> None:
     assert result.returncode == 0
     heads = [line for line in result.stdout.splitlines() if line.startswith("[")]
     assert heads == ["[1/2] smoke-seed=0", "[2/2] smoke-seed=1"]
-    counts = re.findall(r"(\d+) of 24 stages would run", result.stdout)
-    assert counts == ["0", "24"], "the name is no part of an experiment's identity, the seed is"
+    counts = re.findall(r"(\d+) of 25 stages would run", result.stdout)
+    assert counts == ["0", "25"], "the name is no part of an experiment's identity, the seed is"
 
 
 # ---------------------------------------------------------------- report

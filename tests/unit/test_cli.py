@@ -67,7 +67,9 @@ def test_help_is_instant_and_names_every_command() -> None:
     result = in_subprocess("--help")
     assert time.perf_counter() - start < 3  # 0.1 s on an idle machine; importing trl takes longer than this
     assert result.returncode == 0
-    assert all(command in result.stdout for command in ("run", "report", "exact", "config", "list", "doctor"))
+    assert all(
+        command in result.stdout for command in ("run", "report", "audit-rm", "audit-policy", "exact", "list")
+    )
 
 
 def test_the_command_alone_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
@@ -160,6 +162,8 @@ def test_a_bug_keeps_its_traceback(runs: Any) -> None:
         (["config", "x.yaml", "world.type=quizz"], "did you mean `quiz`?"),
         (["report", "nowhere"], "nowhere"),
         (["report"], "DIR"),
+        (["audit-rm", "nowhere"], "--questions"),
+        (["audit-policy", "nowhere", "--questions", "x.yaml", "--limit", "1"], "--limit"),
         (["doctor", "--rns", "x"], "--runs"),
     ],
 )

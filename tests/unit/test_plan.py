@@ -69,7 +69,7 @@ def policies(run_ids: Set[str]) -> set[str]:
 
 def proxy(name: str, run_ids: Set[str], *also: str) -> set[str]:
     """A proxy, what describes it, and everything optimised against or scored by it."""
-    return {f"proxy {name}/0", f"card {name}/0", "scores best of n", *also} | policies(run_ids)
+    return {f"proxy {name}/0", f"card {name}/0", "audit", "scores best of n", *also} | policies(run_ids)
 
 
 LABELLED = proxy("starved", STARVED, "labels starved/0") | proxy("ample", AMPLE, "labels ample/0")

@@ -16,6 +16,7 @@ from pydantic import Field
 from reward_models.component import Component
 from training.errors import UserError
 from training.streams import stream
+from training.worlds.abstention import abstains
 from training.worlds.base import World, WorldData
 from training.worlds.source import HubSelection, Ledger, Table, is_unicode, read_table
 from training.worlds.text_tokenizer import AnyTokenizer, Bpe
@@ -105,7 +106,7 @@ class TextWorld(World):
     @property
     def outcome_fields(self) -> frozenset[str]:
         """What `parse` counts."""
-        return frozenset({"words", "repetition"})
+        return frozenset({"words", "repetition", "abstains"})
 
     def build(self, seed: int, eval_items: int, pool_prompts: int) -> WorldData:
         """Read, split, tokenise and shorten.
@@ -159,12 +160,14 @@ class TextWorld(World):
         )
 
     def parse(self, item: Mapping[str, Any], completion: str, finished: bool, length: int) -> dict[str, Any]:
-        """`words`, separated by white space, and `repetition`, the share of 3-grams of words that occurred
-        before in this completion (0 in fewer than four words, where nothing can repeat)."""
+        """`words`, separated by white space; `repetition`, the share of 3-grams of words that occurred before
+        in this completion (0 in fewer than four words, where nothing can repeat); and whether it `abstains`,
+        by the phrases of `worlds.abstention`."""
         words = completion.split()
         trigrams = list(zip(words, words[1:], words[2:], strict=False))
         repeats = len(trigrams) - len(set(trigrams))
-        return {"words": len(words), "repetition": repeats / max(len(trigrams), 1)}
+        repetition = repeats / max(len(trigrams), 1)
+        return {"words": len(words), "repetition": repetition, "abstains": abstains(completion)}
 
     def oracle(
         self, item: Mapping[str, Any], outcome: Mapping[str, Any], finished: bool, length: int
