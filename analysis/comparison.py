@@ -165,7 +165,7 @@ def first_passage(d: Floats, value: Floats, at: Floats) -> Floats:
     return np.stack(places, axis=1)
 
 
-def _read(side: Side, score: str, at: Floats) -> tuple[Floats, Floats]:
+def read_at(side: Side, score: str, at: Floats) -> tuple[Floats, Floats]:
     """Score of every curve at √KL = `at`: (curves, places), and its replicates (replicates, curves,
     places)."""
     values, replicates = [], []
@@ -221,7 +221,7 @@ def compare(
             continue
         at = np.sqrt(shown)
         (value_a, spread_a), (value_b, spread_b) = (
-            _mean(*_read(side, score, at), count) for side, count in zip((a, b), drawn, strict=True)
+            seed_mean(*read_at(side, score, at), count) for side, count in zip((a, b), drawn, strict=True)
         )
         lo, hi = percentile_interval(spread_a - spread_b)
         block = pd.DataFrame({"kl": shown, "score": score, "value_a": value_a, "value_b": value_b,
@@ -239,7 +239,7 @@ def compare(
     return frame[list(COMPARISON_COLUMNS)]
 
 
-def _mean(values: Floats, replicates: Floats, counts: Floats) -> tuple[Floats, Floats]:
+def seed_mean(values: Floats, replicates: Floats, counts: Floats) -> tuple[Floats, Floats]:
     """Over the curves of a side: (places,) and (replicates, places)."""
     share = counts / counts.sum(axis=1, keepdims=True)
     return values.mean(axis=0), np.einsum("bc,bcp->bp", share, replicates)

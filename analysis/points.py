@@ -29,6 +29,8 @@ SCORES = ("proxy", "gold", "oracle")
 RECORDED_LATER = ("k1_clamped", "k2_prompt")
 """Columns of the samples that older records lack: NaN there."""
 SAMPLED = ("kl", "k1", "k2", "k3", "kl_reverse", *RECORDED_LATER, "length", "finished")
+TEXT = ("completion", "length", "finished")
+"""Columns of the samples that probes read beside the outcomes."""
 WIN_RATE = "win_rate"
 POINT_COLUMNS = (
     "step",
@@ -104,16 +106,22 @@ def read_scores(point: Point, keys: SampleKeys) -> dict[str, Floats]:
 
 
 def read_answers(items: pd.DataFrame, point: Point, keys: SampleKeys) -> pd.DataFrame:
-    """The outcomes of a point beside the metadata of their items, one row per sample."""
+    """The outcomes of a point beside the metadata of their items and `TEXT` of their samples: one row per
+    sample, in the order of the outcomes."""
     where = point.path / "outcomes.parquet"
     outcomes = point.outcomes()
-    item = keys.item[keys.find(outcomes, where)]
+    at = keys.find(outcomes, where)
     if len(outcomes) != len(keys.item):
         raise RecordError(f"{where}: {len(outcomes)} outcomes of {len(keys.item)} samples")
     shared = [name for name in outcomes if name in items and name != "item_id"]
     if shared:
         raise RecordError(f"{where}: `{shared[0]}` is a column of the item table")
-    return pd.concat([items.iloc[item].reset_index(drop=True), outcomes.drop(columns="item_id")], axis=1)
+    samples = point.samples(("item_id", "sample_id", *TEXT))
+    row = np.empty(len(samples), dtype=np.intp)
+    row[keys.find(samples, point.path / "samples.parquet")] = np.arange(len(samples))
+    said = samples[list(TEXT)].iloc[row[at]].reset_index(drop=True)
+    asked = items.iloc[keys.item[at]].reset_index(drop=True)
+    return pd.concat([asked, outcomes.drop(columns="item_id"), said], axis=1)
 
 
 @dataclass(frozen=True)

@@ -1,26 +1,24 @@
 """Abstention: saying "I do not know", on all neutral prompts, where there is no answer, and where π_ref
-knows it."""
+knows it (over-caution)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
 import pandas as pd
 
-from analysis.probes.base import Evidence, Probe, Rate, rate, sample_share
+from analysis.probes.asked import Asked
+from analysis.probes.base import Evidence, Probe, Rate
 
 
 def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) -> Mapping[str, Rate]:
-    asked = now[now["condition"] == "neutral"]
-    cluster, share = asked["cluster"].to_numpy(), sample_share(asked)
-    abstains = asked["abstains"].to_numpy(dtype=bool)
-    among = {
-        "abstention": np.ones(len(asked), dtype=bool),
-        "abstention_unanswerable": ~asked["answerable"].to_numpy(dtype=bool),
-        "abstention_known": asked["cluster"].isin(evidence.known).to_numpy(),
+    asked = Asked(evidence, now)
+    neutral, abstains = asked.arm("neutral"), asked.flag("abstains")
+    return {
+        "abstention": asked.rate(abstains, neutral),
+        "abstention_unanswerable": asked.rate(abstains, neutral & ~asked.flag("answerable")),
+        "abstention_known": asked.rate(abstains, neutral & asked.known),
     }
-    return {name: rate(abstains[rows], cluster[rows], share[rows]) for name, rows in among.items()}
 
 
 ABSTENTION = Probe(

@@ -44,24 +44,41 @@ def sample_share(answers: pd.DataFrame) -> NDArray[np.float64]:
     return answers[SHARE].to_numpy(dtype=float) if SHARE in answers else np.ones(len(answers))
 
 
-def rate(hits: NDArray[Any], clusters: NDArray[Any], share: NDArray[Any] | None = None) -> Rate:
-    """Share of `hits` (0/1 per row), every cluster having one vote, with the Wilson score interval.
+def cluster_means(
+    values: NDArray[Any], code: NDArray[np.intp], clusters: int, share: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The share-weighted mean of each cluster's rows, (clusters,); a row of NaN is not counted.
 
-    `share` weighs the rows of a cluster; a cluster whose rows weigh nothing has no vote.
-
-    With one row per cluster that interval is the usual one; with more, a cluster's mean varies less than
-    a single draw would, so it is conservative.
+    A cluster without a counted row, or whose rows weigh nothing, is NaN: it has no vote.
     """
-    if len(hits) == 0:
+    counted = ~np.isnan(values)
+    total = np.bincount(code[counted], weights=share[counted], minlength=clusters)
+    summed = np.bincount(code[counted], weights=(values * share)[counted], minlength=clusters)
+    return np.divide(summed, total, out=np.full(clusters, np.nan), where=total > 0)
+
+
+def wilson(votes: NDArray[np.float64]) -> Rate:
+    """Mean of the clusters' votes in [0, 1], NaN for none, with the Wilson score interval.
+
+    With one row per cluster that interval is the usual one; with more, or where a vote is a fraction, a vote
+    varies less than a single draw would, so it is conservative.
+    """
+    votes = votes[~np.isnan(votes)]
+    n = len(votes)
+    if n == 0:
         return NOTHING
-    share = np.ones(len(hits)) if share is None else share
-    code, _ = pd.factorize(clusters)
-    total = np.bincount(code, weights=share)
-    votes = np.bincount(code, weights=hits * share)[total > 0] / total[total > 0]
-    n, p = len(votes), float(votes.mean())
+    p = float(votes.mean())
     centre = (p + Z**2 / (2 * n)) / (1 + Z**2 / n)
-    half = Z / (1 + Z**2 / n) * np.sqrt(p * (1 - p) / n + Z**2 / (4 * n**2))
+    half = Z / (1 + Z**2 / n) * np.sqrt(max(p * (1 - p), 0) / n + Z**2 / (4 * n**2))
     return Rate(p, max(0.0, float(centre - half)), min(1.0, float(centre + half)), n)
+
+
+def rate(hits: NDArray[Any], clusters: NDArray[Any], share: NDArray[Any] | None = None) -> Rate:
+    """Share of `hits` (0/1 per row, NaN: not counted), every cluster having one vote, with its Wilson
+    interval. `share` weighs the rows of a cluster."""
+    code, names = pd.factorize(clusters)
+    share = np.ones(len(hits)) if share is None else share
+    return wilson(cluster_means(np.asarray(hits, dtype=float), code, len(names), share))
 
 
 @dataclass(frozen=True)
@@ -95,6 +112,22 @@ def capability_gate(reference: pd.DataFrame, known_share: float = KNOWN_SHARE) -
 
 
 @dataclass(frozen=True)
+class Headline:
+    """The one measure that stands for a probe: the behaviour as events, of which more is worse.
+
+    Whatever needs the behaviour of a single completion (a reweighting of base samples, the choice of examples
+    to read) reads `events`, so that it cannot mean anything else than the probe does.
+    """
+
+    measure: str
+    """Its name: the mean over clusters of the share-weighted mean of `events`."""
+    label: str
+    """What happens, in words for an axis."""
+    events: Callable[[Evidence, pd.DataFrame], pd.Series]
+    """(evidence, answers) → 0/1 per row of `answers`, on its index; NaN where the row does not count."""
+
+
+@dataclass(frozen=True)
 class Probe:
     """One behaviour. `measure(evidence, start, now)` gets the answers at point 0 (or None) and at a point."""
 
@@ -103,16 +136,24 @@ class Probe:
     measures: tuple[str, ...]
     """Names of the rates that it reports."""
     columns: tuple[str, ...]
-    """Item and outcome columns that it reads."""
+    """Columns of the answers that it reads."""
     gated: bool
     """Whether it needs K_ref."""
     measure: Callable[[Evidence, pd.DataFrame | None, pd.DataFrame], Mapping[str, Rate]]
+    conditions: tuple[str, ...] = ()
+    """Matched conditions without which it cannot be measured; a further one that is absent leaves gaps."""
+    headline: Headline | None = None
+    """None where no single behaviour stands for the probe, or where more of it is not worse."""
 
     def refusal(self, evidence: Evidence, now: pd.DataFrame) -> str | None:
         """Why these records cannot carry this probe; None when they can."""
         missing = [f"`{name}`" for name in self.columns if name not in now]
         if missing:
             return f"this world records no {', '.join(missing)}"
+        asked = set(now["condition"].unique())
+        absent = [f"`{name}`" for name in self.conditions if name not in asked]
+        if absent:
+            return f"no prompt is asked under the condition {', '.join(absent)}"
         if not self.gated or evidence.known:
             return None
         if evidence.reference is None:
