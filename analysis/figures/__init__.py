@@ -8,6 +8,9 @@ from pathlib import Path
 
 from analysis.figures import (
     budgets,
+    contagion,
+    dose_maps,
+    emergence,
     equal_kl,
     forecast,
     frontier,
@@ -15,7 +18,9 @@ from analysis.figures import (
     goodhart,
     law_forms,
     methods,
+    predicted_behaviour,
     reward_models,
+    spectrum,
     steps,
     sycophancy,
     sycophancy_steps,
@@ -34,6 +39,11 @@ FIGURES: dict[str, Plot] = {
     "steps": steps.PLOT,
     "sycophancy": sycophancy.PLOT,
     "sycophancy_steps": sycophancy_steps.PLOT,
+    "spectrum": spectrum.PLOT,
+    "emergence": emergence.PLOT,
+    "predicted_behaviour": predicted_behaviour.PLOT,
+    "contagion": contagion.PLOT,
+    "dose_maps": dose_maps.PLOT,
     "budgets": budgets.PLOT,
     "reward_models": reward_models.PLOT,
 }
