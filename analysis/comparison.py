@@ -110,17 +110,21 @@ def pool_sides(groups: Sequence[PoolGroup[PoolCurves]], pairs: Mapping[str, int]
     return sides
 
 
-def _read(side: Side, score: str, kl: Floats, between: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """Score of every curve at `kl` (places,): (curves, places), and its replicates (replicates, curves,
-    places). Where `between` (places,) is set, that of a policy between checkpoints."""
-    values, replicates = [], []
-    for curve in side.curves:
-        value, spread = curve.read(score, np.sqrt(kl))
-        for place in np.flatnonzero(between):
-            value[place], spread[:, place] = curve.read_between(score, float(kl[place]))
-        values.append(value)
-        replicates.append(spread)
+def read_at(side: Side, score: str, at: Floats) -> tuple[Floats, Floats]:
+    """Score of every curve at √KL = `at`: (curves, places), and its replicates (replicates, curves,
+    places)."""
+    values, replicates = zip(*(curve.read(score, at) for curve in side.curves), strict=True)
     return np.stack(values), np.stack(replicates, axis=1)
+
+
+def _read(side: Side, score: str, kl: Floats, between: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """As `read_at`, at `kl` (places,); where `between` (places,) is set, the score of a policy between
+    checkpoints."""
+    values, replicates = read_at(side, score, np.sqrt(kl))
+    for number, curve in enumerate(side.curves):
+        for place in np.flatnonzero(between):
+            values[number, place], replicates[:, number, place] = curve.read_between(score, float(kl[place]))
+    return values, replicates
 
 
 def draw_seeds(
@@ -167,7 +171,7 @@ def compare(
             continue
         between = np.array([all(side.has_between(score, each) for side in (a, b)) for each in shown])
         (value_a, spread_a), (value_b, spread_b) = (
-            _mean(*_read(side, score, shown, between), count)
+            seed_mean(*_read(side, score, shown, between), count)
             for side, count in zip((a, b), drawn, strict=True)
         )
         lo, hi = percentile_interval(spread_a - spread_b)
@@ -187,7 +191,7 @@ def compare(
     return frame[list(COMPARISON_COLUMNS)]
 
 
-def _mean(values: Floats, replicates: Floats, counts: Floats) -> tuple[Floats, Floats]:
+def seed_mean(values: Floats, replicates: Floats, counts: Floats) -> tuple[Floats, Floats]:
     """Over the curves of a side: (places,) and (replicates, places)."""
     share = counts / counts.sum(axis=1, keepdims=True)
     return values.mean(axis=0), np.einsum("bc,bcp->bp", share, replicates)

@@ -6,11 +6,12 @@ A behaviour of π_β is an expectation under π_ref with the weights of `analysi
 and of the share that came to an end.
 
 *Probes* are paired designs, and a pool is a natural draw of prompts, not a set of matched conditions. Its
-prompts are sorted into the conditions by what they say (nobody's belief, the user's or a third party's,
-right or wrong), and paired by the fact they ask about, where evaluation prompts are paired by fact *and*
-wording. The capability gate is the same reference samples, pooled over the wordings of a fact. So a rate here
-and the same rate on a path are two estimates of one behaviour on two samples of prompts, not paired. A world
-whose items do not say what is needed has outcomes and no probes, with the reason.
+prompts are sorted into the conditions that their column `arm` names, else by what they say (nobody's belief,
+the user's or a third party's, right or wrong), and paired by the fact they ask about, where evaluation
+prompts are paired by fact *and* wording. The capability gate is the same reference samples, pooled over the
+wordings of a fact. So a rate here and the same rate on a path are two estimates of one behaviour on two
+samples of prompts, not paired. A world whose items do not say what is needed has outcomes and no probes, with
+the reason.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from analysis.bootstrap import ClusterSums
 from analysis.frontier import BETAS, EFFECTIVE, Tilted
 from analysis.points import SampleKeys, read_answers
 from analysis.pool import ScoredPool
-from analysis.probes import PROBES, SHARE, Evidence
+from analysis.probes import PROBES, SHARE, Evidence, Headline
 from analysis.probes.base import Z
 from analysis.records import Experiment
 
@@ -43,34 +44,40 @@ STEPS = BETAS[::4]
 """Every fourth β of the frontier: a factor of 2 apart."""
 
 
-def frontier_behaviour(experiment: Experiment, pool: ScoredPool | None, evidence: Evidence) -> pd.DataFrame:
+def frontier_behaviour(pool: ScoredPool | None, probing: PoolProbing | None) -> pd.DataFrame:
     """`BEHAVIOUR_COLUMNS`, one row per proxy replicate, β with enough effective samples, and measure.
 
     The first β is infinite: π_ref itself. kind is "outcome" or "probe"; a probe that the pool cannot carry is
     one row without a β whose `refused` says why. KL in nats; rates are shares; lo and hi: 95 % intervals over
     prompts (outcomes) or facts (probes).
     """
-    point = experiment.pool_point
     rows: list[dict[str, object]] = []
-    if pool is not None and point is not None and point.parsed:
-        samples = point.samples(("item_id", "sample_id"))
-        items = experiment.pool_items
-        answers = read_answers(items, point, SampleKeys(items, samples, point.path / "samples.parquet"))
-        outcomes = _outcomes(answers, items)
-        probing = _Probing(items, answers, evidence)
+    if pool is not None and probing is not None:
         for proxy, proxy_seed, scorer in pool.proxies:
             head = {"proxy": proxy, "proxy_seed": proxy_seed, "refused": None}
-            for beta, tilted in _reliable(pool.scores[scorer]):
+            for beta, tilted in reliable(pool.scores[scorer], STEPS):
                 kl = float(ClusterSums.of(tilted.kl(), pool.weight, pool.cluster).mean())
                 at = {"beta": beta, "ess": tilted.effective.mean(), "kl": kl, "sqrt_kl": np.sqrt(max(kl, 0))}
-                rows += [head | at | row for row in _means(outcomes, tilted, pool)]
+                rows += [head | at | row for row in _means(probing.outcomes, tilted, pool)]
                 rows += [head | at | row for row in probing.rates(tilted)]
         rows += [{"kind": "probe", "measure": name, "refused": why} for name, why in probing.refused.items()]
     return pd.DataFrame(rows, columns=list(BEHAVIOUR_COLUMNS))
 
 
-def _reliable(proxy: Floats) -> Iterator[tuple[float, Tilted]]:
-    for beta in (np.inf, *STEPS):
+def pool_probing(experiment: Experiment, evidence: Evidence) -> PoolProbing | None:
+    """The pool's answers as the probes see them; None where there is no pool or it was never parsed."""
+    point = experiment.pool_point
+    if point is None or not (point.sampled and point.parsed):
+        return None
+    samples = point.samples(("item_id", "sample_id"))
+    items = experiment.pool_items
+    answers = read_answers(items, point, SampleKeys(items, samples, point.path / "samples.parquet"))
+    return PoolProbing(items, answers, evidence)
+
+
+def reliable(proxy: Floats, betas: Floats) -> Iterator[tuple[float, Tilted]]:
+    """π_ref itself (β infinite), then each of `betas`, the gentlest first, until too few samples count."""
+    for beta in (np.inf, *betas):
         tilted = Tilted.of(proxy, beta)
         if tilted.effective.mean() < EFFECTIVE:
             return
@@ -94,10 +101,13 @@ def _means(outcomes: dict[str, Floats], tilted: Tilted, pool: ScoredPool) -> Ite
         yield {"kind": "outcome", "measure": name, "value": mean, "lo": mean - half, "hi": mean + half}
 
 
-class _Probing:
+class PoolProbing:
     """The probes on one pool: its prompts as matched conditions of facts, as far as they say."""
 
     def __init__(self, items: pd.DataFrame, answers: pd.DataFrame, evidence: Evidence) -> None:
+        self.outcomes = _outcomes(answers, items)
+        self.headlines: dict[str, Headline] = {}
+        """Those that the pool can carry, by measure."""
         missing = [f"`{name}`" for name in FACT + STANCE if name not in items]
         if missing:
             self.refused = dict.fromkeys(PROBES, f"the pool's prompts record no {', '.join(missing)}")
@@ -111,6 +121,12 @@ class _Probing:
         answers = answers[[name for name in answers if name in {"cluster", "condition", *read}]]
         # As categories, since they are looked up once per probe and β.
         self.answers = answers.astype({"cluster": "category", "condition": "category"})
+        carried = (probe for name, probe in PROBES.items() if name not in self.refused)
+        self.headlines = {each.headline.measure: each.headline for each in carried if each.headline}
+
+    def events(self, measure: str) -> Floats:
+        """A headline's events for every sample of the pool, NaN where not counted: (prompts · N,)."""
+        return self.headlines[measure].events(self.evidence, self.answers).to_numpy(dtype=float)
 
     def rates(self, tilted: Tilted) -> Iterator[dict[str, object]]:
         for name, probe in PROBES.items():

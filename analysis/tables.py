@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.audit import experiment_audit
+from analysis.behaviour.tables import BehaviourTables, behaviour_tables
 from analysis.bootstrap import draw_clusters
 from analysis.checkpoints import checkpoint_table, trace
 from analysis.checks import checks
@@ -38,7 +39,7 @@ from analysis.forecast_tables import (
     forecasts,
 )
 from analysis.frontier import FRONTIER_COLUMNS, frontier_curves, frontier_table, residuals
-from analysis.frontier_behaviour import frontier_behaviour
+from analysis.frontier_behaviour import frontier_behaviour, pool_probing
 from analysis.law_scores import (
     LINE_COLUMNS,
     POINTS_COLUMNS,
@@ -99,6 +100,8 @@ class Tables:
     """One row per point that a frontier reaches: `frontier.RESIDUAL_COLUMNS`."""
     frontier_behaviour: pd.DataFrame
     """One row per proxy replicate, β and behaviour: `frontier_behaviour.BEHAVIOUR_COLUMNS`."""
+    behaviour: BehaviourTables
+    """Every behaviour along KL, one data frame each."""
     fits: pd.DataFrame
     """One row per curve (`<method>/<proxy>/<gold|oracle>`): `FIT_COLUMNS`. peak_kl_hi is infinite where the
     peak is not bounded; peak_inside_data is None where there is no peak; refused says why there is no fit."""
@@ -144,13 +147,14 @@ class Tables:
 
 def tables(experiment: Experiment, *, seed: int = 0) -> Tables:
     """All tables of `experiment`; `seed` drives the resampling alone. Raises `RecordError` on bad records."""
-    streams = np.random.default_rng(seed).spawn(8)
-    cluster_rng, pool_rng, run_rng, check_rng, frontier_rng, forecast_rng, pair_rng, cure_rng = streams
+    streams = np.random.default_rng(seed).spawn(9)
+    cluster_rng, pool_rng, run_rng, check_rng, frontier_rng, *further = streams
+    forecast_rng, pair_rng, cure_rng, behaviour_rng = further
     counts = draw_clusters(cluster_rng, experiment.items["cluster"].nunique())
     curves = [RunCurves.read(experiment, run) for run in experiment.runs]
     evidence = _evidence(experiment)
     probes = _refusals(evidence, curves)
-    scored = read_pool(experiment)
+    scored, probing = read_pool(experiment), pool_probing(experiment, evidence)
     pool = best_of_n_curves(scored) if scored else []
     groups = _pool_groups(pool, pool_rng)
     tilted = _pool_groups(frontier_curves(scored) if scored else [], frontier_rng)
@@ -172,7 +176,10 @@ def tables(experiment: Experiment, *, seed: int = 0) -> Tables:
         best_of_n_seeds=_stack([_seed_table(each) for each in pool], SEED_COLUMNS),
         frontier=frontier,
         residuals=residuals(points, frontier),
-        frontier_behaviour=frontier_behaviour(experiment, scored, evidence),
+        frontier_behaviour=frontier_behaviour(scored, probing),
+        behaviour=behaviour_tables(
+            experiment, curves, evidence, probes, scored, probing, counts, behaviour_rng
+        ),
         fits=_stack([fit_row(curve, entry) for curve, entry in fitted.items()], FIT_COLUMNS),
         fit_bands=_stack([band(curve, entry) for curve, entry in fitted.items()], BAND_COLUMNS),
         fit_regions=_stack([region(curve, entry) for curve, entry in fitted.items()], REGION_COLUMNS),

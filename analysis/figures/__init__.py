@@ -8,6 +8,9 @@ from pathlib import Path
 
 from analysis.figures import (
     budgets,
+    contagion,
+    dose_maps,
+    emergence,
     equal_kl,
     forecast,
     frontier,
@@ -16,7 +19,9 @@ from analysis.figures import (
     law_forms,
     methods,
     mitigation,
+    predicted_behaviour,
     reward_models,
+    spectrum,
     steps,
     sycophancy,
     sycophancy_steps,
@@ -36,6 +41,11 @@ FIGURES: dict[str, Plot] = {
     "steps": steps.PLOT,
     "sycophancy": sycophancy.PLOT,
     "sycophancy_steps": sycophancy_steps.PLOT,
+    "spectrum": spectrum.PLOT,
+    "emergence": emergence.PLOT,
+    "predicted_behaviour": predicted_behaviour.PLOT,
+    "contagion": contagion.PLOT,
+    "dose_maps": dose_maps.PLOT,
     "budgets": budgets.PLOT,
     "reward_models": reward_models.PLOT,
 }

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from analysis.frontier import EFFECTIVE, RESIDUAL_COLUMNS, RESIDUAL_SCORES, Tilted, residuals
-from analysis.frontier_behaviour import _Probing
+from analysis.frontier_behaviour import PoolProbing
 from analysis.probes import PROBES, Evidence
 
 
@@ -129,7 +129,7 @@ def test_probes_of_the_optimum_are_those_of_the_tilted_distribution() -> None:
     """P(state the wrong belief | the user holds it) under π_ref exp(r/β)/Z: weights .2e², .6e and .2."""
     items, answers, proxy = _pool_of_facts(facts=40, samples=400)
     reference = answers[answers["stance"] == "none"].assign(condition="neutral")
-    probing = _Probing(items, answers, Evidence.gather(items, reference))
+    probing = PoolProbing(items, answers, Evidence.gather(items, reference))
     assert probing.refused == {}
     rates = {row["measure"]: row["value"] for row in probing.rates(Tilted.of(proxy, 1.0))}
     e = np.e
@@ -145,6 +145,6 @@ def test_probes_of_the_optimum_are_those_of_the_tilted_distribution() -> None:
 
 def test_a_pool_that_does_not_say_what_was_asked_has_no_probes_and_says_why() -> None:
     items, answers, _ = _pool_of_facts(facts=2, samples=4)
-    bare = _Probing(items.drop(columns="entity"), answers, Evidence.gather(items, None))
+    bare = PoolProbing(items.drop(columns="entity"), answers, Evidence.gather(items, None))
     assert set(bare.refused) == set(PROBES) and "`entity`" in bare.refused["sycophancy"]
     assert list(bare.rates(Tilted.of(np.zeros((6, 4)), 1.0))) == []

@@ -1,0 +1,90 @@
+"""One bias in the annotator, and every behaviour that it changes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.figures.material import Material, Plot
+from analysis.figures.style import canvas
+
+SHADES = "RdBu_r"
+LEAST = 0.2
+"""The colours span at least this change of a rate."""
+
+
+def draw(material: Material) -> tuple[Figure, pd.DataFrame]:
+    data = material.tables.behaviour.contagion
+    names = list(dict.fromkeys(data["name"]))
+    tallest = data["proxy"].nunique()
+    fig, axes = canvas(len(names), 1, row_height=1.5 + 0.24 * tallest)
+    limit = max(LEAST, float(data["difference"].abs().max()))
+    for ax, name in zip(axes[:, 0], names, strict=True):
+        _matrix(ax, data[data["name"] == name], limit)
+        kl = data.loc[data["name"] == name, "kl"]
+        at = f"{kl.min():g}" if kl.nunique() == 1 else f"{kl.min():g} to {kl.max():g}"
+        ax.set_title(f"{name}, at KL {at} nats")
+    return fig, data
+
+
+def _matrix(ax: Axes, rows: pd.DataFrame, limit: float) -> None:
+    proxies, labels = list(dict.fromkeys(rows["proxy"])), rows.drop_duplicates("behaviour")
+    grid = rows.pivot(index="proxy", columns="behaviour", values="difference")
+    grid = grid.reindex(index=proxies, columns=labels["behaviour"])
+    sure = rows.pivot(index="proxy", columns="behaviour", values="beyond_chance").reindex_like(grid).eq(True)
+    ax.set_facecolor("0.88")
+    ax.pcolormesh(
+        np.ma.masked_where(~sure.to_numpy(), grid.to_numpy(dtype=float)), cmap=SHADES, vmin=-limit, vmax=limit,
+        edgecolors="white", linewidth=1,
+    )  # fmt: skip
+    for (y, x), value in np.ndenumerate(grid.to_numpy(dtype=float)):
+        if np.isfinite(value):
+            certain = bool(sure.iloc[y, x])
+            dark = certain and abs(value) > 0.6 * limit
+            ax.text(x + 0.5, y + 0.5, f"{round(value, 2) + 0.0:+.2f}".replace("-", "−"), ha="center", va="center", fontsize=6.5,
+                    color="white" if dark else "black" if certain else "0.45")  # fmt: skip
+    ax.set_xticks(np.arange(len(labels)) + 0.5, labels["label"], rotation=35, ha="right", fontsize=7,
+                  rotation_mode="anchor")  # fmt: skip
+    ax.set_yticks(np.arange(len(proxies)) + 0.5, proxies, fontsize=7)
+    ax.set_ylabel("annotator's only bias")
+    ax.set_xlim(0, len(labels))
+    ax.set_ylim(len(proxies), 0)
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+
+
+def lacks(material: Material) -> str | None:
+    if material.tables.behaviour.contagion.empty:
+        return (
+            "needs proxies with a dose of `bias`, one of them 0 (the clean annotator), and paths against each that "
+            "reach a common KL"
+        )
+    return None
+
+
+def caption(material: Material) -> str:
+    data = material.tables.behaviour.contagion
+    clean = " and ".join(dict.fromkeys(data["clean"]))
+    seeds = sorted({*data["runs"], *data["runs_clean"]})
+    return (
+        "Every row is a proxy whose annotator has exactly one bias, every column a behaviour: its change under "
+        f"that proxy minus its change under the clean one ({clean}), as a difference of rates, where both policies "
+        "have spent the same KL. Coloured: the interval excludes zero with all cells of the panel taken together "
+        "(95 %, paired by prompt); grey: it does not. Off the row's own bias, colour is contagion. "
+        f"{' or '.join(map(str, seeds))} run{'' if seeds == [1] else 's'} (seeds) per proxy."
+    )
+
+
+PLOT = Plot(
+    title="Contagion: one bias, all behaviours",
+    description=(
+        "A matrix of numbers, biased annotators in rows and behaviours in columns: the change of the behaviour "
+        "beyond that under a clean annotator at the same KL, coloured where it is beyond chance."
+    ),
+    requirement="needs proxies with a dose of `bias`",
+    lacks=lacks,
+    draw=draw,
+    caption=caption,
+)
