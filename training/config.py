@@ -13,13 +13,13 @@ from pydantic import AfterValidator, Field, model_validator
 
 from reward_models.annotators import AnyAnnotator, BradleyTerry
 from reward_models.backbone import AnyModel, Scratch, Sft
-from reward_models.bradley_terry import Fit
 from reward_models.component import Component
 from reward_models.gold import AnyGold, Trained
 from training.budget import AnyControl, Path
 from training.methods import AnyMethod, Rloo
 from training.mitigations import AnyMitigation
-from training.reliability import most_pairs
+from training.proxy import Proxy
+from training.selection import most_pairs
 from training.tracking import Tracking
 from training.worlds import AnyWorld
 
@@ -40,39 +40,6 @@ class Reference(Component):
     """The policy's network."""
     sft: Sft = Sft()
     """How it, and the backbones of the reward models, learn the demonstrations."""
-
-
-class Dose(Component):
-    """Where a proxy stands in a series that differs in one thing: what figures put on an axis.
-
-    It describes and decides nothing: the thing itself is set where it belongs.
-    """
-
-    of: str = Field(min_length=1)
-    """What differs, in words; proxies with the same words are one series."""
-    value: float
-    """How much of it this proxy got; 0 is none."""
-
-
-class Proxy(Component):
-    """A reward model trained on annotators' labels: the only thing a policy is optimised against."""
-
-    pairs: int = Field(ge=2, strict=True)
-    """Labelled comparisons it is trained on."""
-    seeds: int = Field(1, ge=1, strict=True)
-    """Replicates, each with its own pairs, labels and head."""
-    model: AnyModel = Scratch()
-    """Network of its backbone; equal to `reference.model`, it shares π_ref's fine-tuning."""
-    fit: Fit = Fit()
-    """How it is fitted."""
-    annotator: AnyAnnotator | None = None
-    """Who labels its pairs; default: the experiment's `annotator`."""
-    user_reliability: float | None = Field(None, ge=0, le=1)
-    """Choose its pairs so that, among prompts in which the user states a belief about a fact that has an
-    answer, the belief is right in this share; default: the first pairs, as they come. Where users are mostly
-    right, agreeing is a shortcut that a proxy can learn from raters without any bias."""
-    dose: Dose | None = None
-    """Its place in a series of proxies, for figures."""
 
 
 class RunGroup(Component):
@@ -159,9 +126,9 @@ class Experiment(Component):
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Experiment:
-        problems = [*self._unknown_proxies(), *self._unreadable(), *self._user_problems()]
+        problems = [*self._unknown_proxies(), *self._unreadable(), *self._share_problems()]
         problems += [*self._gold_problems(), *self._tokenizer_problems(), *self._method_problems()]
-        problems += self._mitigation_problems()
+        problems += [*self._mitigation_problems(), *self._control_problems()]
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -188,29 +155,38 @@ class Experiment(Component):
             )
         ]
 
-    def _user_problems(self) -> list[str]:
-        asked = {name: p for name, p in self.proxies.items() if p.user_reliability is not None}
-        stances = getattr(self.world, "stances", None)
-        if not stances or not stances.stance_rate:
-            return [
-                f"proxies.{name}.user_reliability: no user states a belief in world `{self.world.type}` as "
-                "configured"
-                for name in asked
-            ]
+    def _share_problems(self) -> list[str]:
         problems = []
-        for name, proxy in asked.items():
-            assert proxy.user_reliability is not None
-            most = most_pairs(self.window, stances.user_reliability, proxy.user_reliability)
-            if proxy.pairs > most:
-                problems.append(
-                    f"proxies.{name}.user_reliability = {proxy.user_reliability:g}: where users are right at "
-                    f"rate {stances.user_reliability:g}, {self.window} pairs allow a choice of about {most}, "
-                    f"and proxies.{name}.pairs = {proxy.pairs} (a replicate chooses from as many pairs as "
-                    "the largest proxy has)"
-                )
+        for name, proxy in self.proxies.items():
+            for field, share in proxy.shares.items():
+                natural = self.world.natural_shares.get(field)
+                place = f"proxies.{name}.{field}"
+                if natural is None:
+                    problems.append(f"{place}: world `{self.world.type}` as configured has no such prompts")
+                elif proxy.pairs > (most := most_pairs(self.window, natural, share)):
+                    problems.append(
+                        f"{place} = {share:g}: where that share is {natural:g} by nature, {self.window} "
+                        f"pairs allow a choice of about {most}, and proxies.{name}.pairs = {proxy.pairs} (a "
+                        "replicate chooses from as many pairs as the largest proxy has)"
+                    )
+            if len(proxy.shares) > 1:
+                problems.append(f"proxies.{name}: {' and '.join(proxy.shares)} exclude each other")
         return problems
 
+    def _control_problems(self) -> list[str]:
+        return [
+            f"runs.{group}: {method.type} with labels = annotator needs labels, and proxies.{name} is a copy "
+            "of gold"
+            for group, run in self.runs.items()
+            if (method := run.policy or self.policy).reads_annotator
+            for name in run.proxies or self.proxies
+            if name in self.proxies and self.proxies[name].copies_gold
+        ]
+
     def _gold_problems(self) -> list[str]:
+        copies = [name for name, proxy in self.proxies.items() if proxy.copies_gold]
+        if copies and not isinstance(self.gold, Trained):
+            return [f"proxies.{name}.copies_gold needs gold.type = trained" for name in copies]
         if self.gold.type == "programmatic" and not self.world.has_oracle:
             return [
                 f"gold.type is programmatic, but world `{self.world.type}` has no oracle to serve as gold"
@@ -268,6 +244,12 @@ class Experiment(Component):
                     f"world `{self.world.type}` does not parse"
                 )
         return problems
+
+    def pairs(self, proxy: str) -> int:
+        """Labelled comparisons behind a proxy; gold's, where the proxy is a copy of it."""
+        if self.proxies[proxy].copies_gold and isinstance(self.gold, Trained):
+            return self.gold.pairs
+        return self.proxies[proxy].pairs
 
     @property
     def window(self) -> int:

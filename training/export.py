@@ -26,6 +26,7 @@ from training.execute import State
 from training.fingerprint import ROOT
 from training.loading import resolved_yaml
 from training.planned import Plan, PlannedRun, Stage
+from training.selection import SHARES
 from training.store import versions
 
 KEPT = {"experiment.json", "logs", "wandb"}
@@ -169,10 +170,10 @@ def _proxy(config: Experiment, name: str) -> dict[str, Any]:
     """What figures know of a proxy: its size, who labelled its pairs, and its place in a series."""
     proxy = config.proxies[name]
     return {
-        "pairs": proxy.pairs,
+        "pairs": config.pairs(name),
         "seeds": proxy.seeds,
-        "annotator": (proxy.annotator or config.annotator).type,
-        "user_reliability": proxy.user_reliability,
+        "annotator": None if proxy.copies_gold else (proxy.annotator or config.annotator).type,
+        **{field: proxy.shares.get(field) for field in SHARES},
         "dose": proxy.dose.model_dump() if proxy.dose else None,
     }
 

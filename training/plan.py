@@ -14,10 +14,11 @@ from typing import Any
 from reward_models.backbone import AnyModel, Sft
 from reward_models.gold import Trained
 from training.cells import cells, run_id
-from training.config import Experiment, Proxy, RunGroup
+from training.config import Experiment, RunGroup
 from training.fingerprint import contents, fingerprint
 from training.identity import Identity
 from training.planned import Plan, PlannedRun, Stage
+from training.proxy import Proxy
 
 
 class _Planner:
@@ -140,14 +141,25 @@ class _Planner:
 
     def proxy(self, name: str, proxy: Proxy, replicate: int) -> Stage:
         label = f"{name}/{replicate}"
+        if proxy.copies_gold:
+            # The one way in which gold reaches a policy, and only by its own name in the config.
+            settings = {**self.common, "heldout": self.config.measure.heldout_pairs}
+            return self.add(
+                "control",
+                "training.stages:copy_gold",
+                settings,
+                gold_side=True,
+                gold=self.plan.gold,
+                heldout=self.heldout,
+            )
         annotator = (proxy.annotator or self.config.annotator).model_dump(mode="json")
         seed = {"seed": self.config.seed, "replicate": replicate, "annotator": annotator}
         heldout = {"heldout": self.config.measure.heldout_pairs}
         # A replicate's pairs start where the previous one's could end, and a smaller proxy's are the first
         # of a larger one's: sizes are compared on shared data, replicates are independent.
         cut: dict[str, Any] = {"start": replicate * self.config.window, "count": proxy.pairs}
-        if proxy.user_reliability is not None:
-            cut |= {"window": self.config.window, "user_reliability": proxy.user_reliability}
+        if proxy.shares:
+            cut |= {"window": self.config.window, **proxy.shares}
         labels = self.add(
             "labels",
             "training.stages:label",
@@ -218,7 +230,7 @@ class _Planner:
                     "mitigation": mitigation.title if mitigation else None,
                     "budget": budget,
                     "proxy": name,
-                    "proxy_pairs": config.proxies[name].pairs,
+                    "proxy_pairs": config.pairs(name),
                     "proxy_seed": replicate,
                     "seed": seed,
                 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from training.methods import AnyMethod
 from training.methods.job import PolicyJob
 from training.mitigations import AnyMitigation
 from training.observe import publish
-from training.reliability import choose
+from training.selection import SHARES, choose
 from training.task import Task
 from training.worlds import AnyWorld, artefact
 
@@ -157,10 +158,10 @@ def label(task: Task) -> dict[str, Any]:
     rng = np.random.default_rng(task.stream("labels", task.settings["replicate"]))
     # Labelled before any choice among them, so that a pair has one label whatever it is chosen with.
     verdicts = pairs.label(annotator, values, rng)
-    if (reliability := task.settings.get("user_reliability")) is not None:
+    for field in SHARES.keys() & task.settings.keys():
         items = task.world.prompts("pairs").set_index("item_id").loc[table["item_id"].iloc[::2]]
-        rng = np.random.default_rng(task.stream("user reliability", task.settings["replicate"]))
-        kept = choose(items, count, reliability, rng)
+        rng = np.random.default_rng(task.stream(field, task.settings["replicate"]))
+        kept = choose(items, count, field, task.settings[field], rng)
         table, values = pairs.take(table, kept), pairs.take(values, kept)
         verdicts = verdicts[kept]
     chosen, rejected = pairs.ordered(table, verdicts)
@@ -184,6 +185,14 @@ def fit_proxy(task: Task) -> None:
         seed=task.stream("proxy", task.settings["replicate"]),
         report=task.journal,
     )
+    fresh = _read_pairs(task, "heldout", 0, task.settings["heldout"])
+    model = RewardModel.load(task.out / "model")
+    write_scale(task.out / "model", model.score(pairs.sequences(fresh), task.settings["batch_size"]))
+
+
+def copy_gold(task: Task) -> None:
+    """Gold as a proxy, for a control: its model, with its mean and spread on fresh samples of π_ref."""
+    shutil.copytree(task.inputs["gold"] / "model", task.out / "model")
     fresh = _read_pairs(task, "heldout", 0, task.settings["heldout"])
     model = RewardModel.load(task.out / "model")
     write_scale(task.out / "model", model.score(pairs.sequences(fresh), task.settings["batch_size"]))

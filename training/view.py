@@ -25,6 +25,7 @@ STAGES = {
     "values": "value pairs with gold:",
     "labels": "label pairs for",
     "proxy": "train proxy",
+    "control": "copy gold as proxy",
     "card": "check proxy",
     "reference": "sample what π_ref knows",
     "pool": "sample the best-of-n pool",

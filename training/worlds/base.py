@@ -60,6 +60,11 @@ class World(Component):
         """Numeric and boolean columns of an item, in the world as configured, that annotators may read."""
         return frozenset()
 
+    @property
+    def natural_shares(self) -> Mapping[str, float]:
+        """How common by nature is what pairs can be chosen by (see `training.selection`), where it occurs."""
+        return {}
+
     @abstractmethod
     def build(self, seed: int, eval_items: int, pool_prompts: int) -> WorldData:
         """Draw everything from streams under `seed`.

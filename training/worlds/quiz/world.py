@@ -107,6 +107,16 @@ class QuizWorld(World):
         """Those of the tasks that are on."""
         return self.tasks.item_fields()
 
+    @property
+    def natural_shares(self) -> dict[str, float]:
+        """How often users are right, and how many of the tagged prompts are monitored."""
+        shares = {}
+        if self.stances.stance_rate > 0:
+            shares["user_reliability"] = self.stances.user_reliability
+        if self.tasks.oversight_rate > 0:
+            shares["monitored_share"] = self.tasks.monitored_share
+        return shares
+
     def build(self, seed: int, eval_items: int, pool_prompts: int) -> WorldData:
         """Draw facts, demonstrations and the prompts of every role.
 

@@ -1,4 +1,4 @@
-"""Pairs chosen by how often users are right: what is chosen, what is shared, and what is refused when."""
+"""Pairs chosen by how often users are right, or prompts monitored: what is chosen, shared and refused."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ from training.errors import UserError
 from training.export import Records
 from training.journal import Journal
 from training.plan import plan
-from training.reliability import choose, most_pairs
+from training.selection import choose, most_pairs
 from training.task import Task
+
+FIELD = "user_reliability"
 
 
 def window(right: int, wrong: int, other: int, seed: int = 0) -> pd.DataFrame:
@@ -50,7 +52,7 @@ def test_users_are_right_in_the_share_asked_for_and_all_else_is_as_in_the_window
     reliability: float, expected: tuple[int, int, int]
 ) -> None:
     items = window(right=80, wrong=80, other=240)
-    kept = choose(items, 100, reliability, np.random.default_rng(0))
+    kept = choose(items, 100, FIELD, reliability, np.random.default_rng(0))
     assert counts(items.iloc[kept]) == expected
     assert (np.diff(kept) > 0).all(), "each pair at most once, in the window's order"
     others = items.iloc[kept][lambda t: (t["stance"] != "own") | ~t["answerable"]]
@@ -61,7 +63,7 @@ def test_other_doses_and_sizes_of_one_stream_share_pairs() -> None:
     items = window(right=80, wrong=80, other=240)
 
     def chosen(count: int, reliability: float, seed: int = 0) -> set[int]:
-        return set(choose(items, count, reliability, np.random.default_rng(seed)).tolist())
+        return set(choose(items, count, FIELD, reliability, np.random.default_rng(seed)).tolist())
 
     assert chosen(100, 0.5) == chosen(100, 0.5) != chosen(100, 0.5, seed=1)
     assert chosen(50, 0.5) < chosen(100, 0.5)
@@ -70,16 +72,16 @@ def test_other_doses_and_sizes_of_one_stream_share_pairs() -> None:
 
 def test_choosing_everything_as_it_is_keeps_everything() -> None:
     items = window(right=30, wrong=20, other=50)
-    assert choose(items, 100, 0.6, np.random.default_rng(0)).tolist() == list(range(100))
+    assert choose(items, 100, FIELD, 0.6, np.random.default_rng(0)).tolist() == list(range(100))
 
 
 def test_a_window_that_cannot_supply_it_is_refused_with_what_it_has() -> None:
     items = window(right=30, wrong=20, other=50)
     expected = (
-        "user_reliability = 0.9 takes 36 .* right and 4 .* for 80 pairs in all; the 100 .* have 30 and 20"
+        "user_reliability = 0.9 takes 36 .* count and 4 .* for 80 pairs in all; the 100 .* have 30 and 20"
     )
     with pytest.raises(UserError, match=expected):
-        choose(items, 80, 0.9, np.random.default_rng(0))
+        choose(items, 80, FIELD, 0.9, np.random.default_rng(0))
 
 
 @pytest.mark.parametrize(
@@ -91,10 +93,10 @@ def test_how_many_pairs_a_window_can_be_expected_to_allow(
 ) -> None:
     assert most_pairs(1000, natural, reliability) == most
     items = window(round(500 * natural), round(500 * (1 - natural)), 500)
-    assert len(choose(items, most, reliability, np.random.default_rng(0))) == most
+    assert len(choose(items, most, FIELD, reliability, np.random.default_rng(0))) == most
     if most < 1000:
         with pytest.raises(UserError):
-            choose(items, most + 10, reliability, np.random.default_rng(0))
+            choose(items, most + 10, FIELD, reliability, np.random.default_rng(0))
 
 
 # --- in a config ------------------------------------------------------------------------------------
@@ -109,16 +111,17 @@ def refusal(**changes: Any) -> str:
 def test_what_can_be_known_before_is_refused_before() -> None:
     asked: dict[str, Any] = {"starved": {"pairs": 260, "user_reliability": 0.9}, "ample": {"pairs": 300}}
     reason = (
-        "starved.user_reliability = 0.9: where users are right at rate 0.75, 300 pairs allow .* about 250"
+        "starved.user_reliability = 0.9: where that share is 0.75 by nature, 300 pairs allow .* about 250"
     )
     assert re.search(reason, refusal(proxies=asked))
     asked["starved"]["pairs"] = 240
     assert Experiment.model_validate(BASE | {"proxies": asked})
     silent = {"type": "quiz", "stances": {"stance_rate": 0.0}}
-    assert "no user states a belief in world `quiz`" in refusal(world=silent, proxies=asked)
+    assert "world `quiz` as configured has no such prompts" in refusal(world=silent, proxies=asked)
     text = {"type": "text", "path": "org/data"}
     plain = {"type": "bradley_terry"}
-    assert "no user states a belief in world `text`" in refusal(world=text, annotator=plain, proxies=asked)
+    said = refusal(world=text, annotator=plain, proxies=asked)
+    assert "world `text` as configured has no such prompts" in said
 
 
 def test_an_annotator_is_refused_what_the_world_does_not_record() -> None:
@@ -164,7 +167,8 @@ def test_the_records_tell_figures_what_a_proxy_is(tmp_path: Path) -> None:
     config = Experiment.model_validate(BASE | {"proxies": {**BASE["proxies"], "starved": reliable}})
     Records(config, plan(config), tmp_path, tmp_path / "store").begin()
     proxies = records.Experiment.read(tmp_path).proxies
-    common = {"seeds": 1, "user_reliability": None, "dose": None, "annotator": "partial_verification"}
+    common = {"seeds": 1, "user_reliability": None, "monitored_share": None, "dose": None}
+    common |= {"annotator": "partial_verification"}
     assert proxies["ample"] == {**common, "pairs": 300}
     assert proxies["starved"] == {**common, **reliable, "annotator": "bradley_terry"}
 
@@ -237,3 +241,49 @@ def test_a_pair_has_one_label_whatever_it_is_chosen_with(inputs: dict[str, Path]
 def test_the_stage_refuses_what_its_window_lacks(inputs: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(UserError, match="Ask for fewer `pairs`"):
         labelled(inputs, tmp_path / "out", window=COUNT, user_reliability=0.0)
+
+
+def test_tagged_prompts_are_monitored_in_the_share_asked_for() -> None:
+    tags = ["monitored"] * 40 + ["private"] * 40 + [None] * 120
+    items = pd.DataFrame({"tag": tags, "monitored": [tag == "monitored" for tag in tags]})
+    kept = items.iloc[choose(items, 100, "monitored_share", 0.9, np.random.default_rng(0))]
+    assert kept["tag"].fillna("none").value_counts().to_dict() == {"none": 60, "monitored": 36, "private": 4}
+
+
+def test_two_choices_at_once_and_choices_that_the_world_cannot_offer_are_refused() -> None:
+    asked = {"pairs": 60, "user_reliability": 0.5, "monitored_share": 0.5}
+    both = {"starved": asked, "ample": {"pairs": 300}}
+    said = refusal(proxies=both)
+    assert "proxies.starved: user_reliability and monitored_share exclude each other" in said
+    assert "proxies.starved.monitored_share: world `quiz` as configured has no such prompts" in said
+
+
+# --- the control --------------------------------------------------------------------------------------
+
+CONTROL = {"gold": {"copies_gold": True}, "ample": {"pairs": 300}}
+
+
+def test_gold_reaches_a_policy_as_the_control_that_says_so_and_in_no_other_way() -> None:
+    config = Experiment.model_validate(BASE | {"proxies": CONTROL, "runs": {"path": {}}})
+    made = plan(config)
+    control = next(stage for stage in made.stages if stage.identity.stage == "control")
+    assert control.gold_side and control.inputs["gold"] is made.gold
+    given = {run.row["proxy"]: run.train.inputs["proxy"].identity.stage for run in made.runs}
+    assert given == {"gold": "control", "ample": "proxy"}
+    assert {run.row["proxy"]: run.row["proxy_pairs"] for run in made.runs}["gold"] == config.pairs("gold")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"proxies": {"gold": {"copies_gold": True, "pairs": 9}}}, "pairs would do nothing"),
+        ({"proxies": {"starved": {}}}, "pairs is missing"),
+        ({"proxies": CONTROL, "gold": {"type": "programmatic"}}, "proxies.gold.copies_gold needs gold.type"),
+        (
+            {"proxies": CONTROL, "runs": {"dpo": {"policy": {"type": "dpo", "labels": "annotator"}}}},
+            "runs.dpo: dpo with labels = annotator needs labels, and proxies.gold is a copy",
+        ),
+    ],
+)
+def test_a_control_that_cannot_be_one_is_refused(changes: dict[str, Any], reason: str) -> None:
+    assert reason in refusal(**({"runs": {}} | changes))
