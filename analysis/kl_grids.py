@@ -136,18 +136,18 @@ def _behaviour(table: pd.DataFrame) -> list[Grid]:
         return []
     proxies = list(measured["proxy"].unique())
     columns = [Column("measure", "text"), Column("π_ref")]
-    ends = {}
+    ends, key = {}, ["kind", "measure"]  # what a parser counts and a probe's rate may share a name
     for proxy in proxies:
         first = measured[(measured["proxy"] == proxy)]
         first = first[first["proxy_seed"] == first["proxy_seed"].min()]
-        ends[proxy] = first[first["beta"] == first["beta"].min()].set_index("measure")
+        ends[proxy] = first[first["beta"] == first["beta"].min()].set_index(key)
         columns.append(Column(f"{proxy}, at KL {number(ends[proxy]['kl'].iloc[0], 1)}"))
-    start = measured[measured["beta"] == float("inf")].drop_duplicates("measure").set_index("measure")
+    start = measured[measured["beta"] == float("inf")].drop_duplicates(key).set_index(key)
     rows = []
-    for measure in start.index:
-        cells = [start.loc[measure], *(ends[proxy].loc[measure] for proxy in proxies)]
+    for each in start.index:
+        cells = [start.loc[each], *(ends[proxy].loc[each] for proxy in proxies)]
         rows.append(
-            [str(measure).replace("_", " "), *(interval(c["value"], c["lo"], c["hi"]) for c in cells)]
+            [str(each[1]).replace("_", " "), *(interval(c["value"], c["lo"], c["hi"]) for c in cells)]
         )
     gaps = "".join(
         f" {r['measure'].capitalize()}: {r['refused']}."
