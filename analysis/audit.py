@@ -30,7 +30,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.bootstrap import LEVEL, ClusterSums, draw_clusters
-from analysis.records import Experiment
+from analysis.records import Experiment, RecordError
 
 Floats = NDArray[np.float64]
 Matched = tuple[str, str]
@@ -100,13 +100,20 @@ def audit_table(values: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
 
 
 def experiment_audit(experiment: Experiment, seed: int) -> pd.DataFrame:
-    """The audit table of an experiment's reward models: oracle, gold, then the proxies; may have no row."""
+    """The audit table of an experiment's reward models: oracle, gold, then the proxies; may have no row.
+
+    Raises:
+        RecordError: its matched completions are not all there.
+    """
     if experiment.audit is None:
         return pd.DataFrame(columns=list(AUDIT_COLUMNS))
     values = experiment.audit
     order = values["scorer"].map({"oracle": 0, "gold": 1}).fillna(2)
     values = values.assign(order=order).sort_values(["order", "scorer"], kind="stable")
-    return audit_table(values, np.random.default_rng(seed))
+    try:
+        return audit_table(values, np.random.default_rng(seed))
+    except ValueError as error:
+        raise RecordError(f"{experiment.path / 'audit.parquet'}: {error}") from error
 
 
 def _of_scorer(scorer: str, rows: pd.DataFrame, counts: Floats) -> pd.DataFrame:
