@@ -1,4 +1,4 @@
-"""Tasks and cues in prompts: as common and as reliable as configured, divided among the roles, and matched."""
+"""Tasks and cues in prompts: as common and as reliable as configured, divided among roles and matched."""
 
 from __future__ import annotations
 
