@@ -232,7 +232,7 @@ def _points(
         frames.append(pd.concat([frame, pd.DataFrame(rates, index=frame.index)], axis=1))
     points = _stack(frames, (*RUN_COLUMNS, *POINT_COLUMNS, *RATE_COLUMNS))
     points["known_clusters"] = len(evidence.known) if evidence.reference is not None else np.nan
-    return points.astype({"budget": float})
+    return points.astype({"budget": float}).copy()  # in one piece again: so many columns are slow in many
 
 
 def _rates(
