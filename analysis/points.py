@@ -10,7 +10,7 @@ clusters, since matched conditions of one fact are not independent.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -142,17 +142,19 @@ class RunCurves:
     """By step: outcomes beside item metadata. Points that were never parsed are absent."""
 
     @classmethod
-    def read(cls, experiment: Experiment, run: Run) -> RunCurves:
-        """Read every point of `run`; raises `RecordError` on a record that cannot be trusted."""
+    def read(cls, experiment: Experiment, run: Run, steps: Collection[int] | None = None) -> RunCurves:
+        """Read every point of `run`, or those at `steps` alone; raises `RecordError` on a record that cannot
+        be trusted."""
         items = experiment.items
+        points = [point for point in run.points if steps is None or point.step in steps]
         names = (*SAMPLED, *SCORES, WIN_RATE)
-        raw = {name: np.full((len(run.points), len(items)), np.nan) for name in names}
+        raw = {name: np.full((len(points), len(items)), np.nan) for name in names}
         unit = dict.fromkeys(SCORES, np.nan)
         answers = {}
         start: tuple[Floats, NDArray[np.intp]] | None = None
         weight = items["weight"].to_numpy(dtype=float)
         scorers = {"proxy": run.scorer, "gold": "gold", "oracle": "oracle"}
-        for place, point in enumerate(run.points):
+        for place, point in enumerate(points):
             if not point.sampled:
                 continue
             samples = point.samples(("item_id", "sample_id", *SAMPLED))
@@ -179,7 +181,7 @@ class RunCurves:
                     raw[WIN_RATE][place] = win_rates(scores["gold"], keys.item, *start, unit["gold"])
         return cls(
             run=run,
-            steps=np.array([point.step for point in run.points], dtype=np.intp),
+            steps=np.array([point.step for point in points], dtype=np.intp),
             weight=weight,
             cluster=pd.factorize(items["cluster"])[0],
             raw=raw,

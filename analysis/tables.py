@@ -6,7 +6,7 @@ figure and the same number in the summary cannot differ.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -178,13 +178,19 @@ def tables(experiment: Experiment, *, seed: int = 0) -> Tables:
     )
 
 
-def points_of(experiment: Experiment, run_id: str, *, seed: int = 0) -> pd.DataFrame:
-    """The rows of `Tables.points` for one run, without the cost of all the others: for following it live."""
+def points_of(
+    experiment: Experiment, run_id: str, *, steps: Collection[int] | None = None, seed: int = 0
+) -> pd.DataFrame:
+    """The rows of `Tables.points` for one run, without the cost of all the others: for following it live.
+
+    Given `steps`, only these points are read, and point 0, which all others are compared with.
+    """
     run = next(each for each in experiment.runs if each.run_id == run_id)
     counts = draw_clusters(
         np.random.default_rng(seed), experiment.items["cluster"].nunique(), LIVE_REPLICATES
     )
-    curves, evidence = [RunCurves.read(experiment, run)], _evidence(experiment)
+    wanted = None if steps is None else {0, *steps}
+    curves, evidence = [RunCurves.read(experiment, run, wanted)], _evidence(experiment)
     return _points(curves, counts, evidence, _refusals(evidence, curves))
 
 

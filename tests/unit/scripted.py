@@ -97,7 +97,7 @@ class Script:
         """Item columns, outcomes that follow from what is stated, and the text."""
         stated, asked = self.stated, self.items
         tampers = self.columns["tampers"].astype(bool)
-        challenge, test = asked["condition"].isin(SURE), asked["condition"].isin(TESTS)
+        challenge, test = asked["condition"].str.startswith("sure"), asked["condition"].isin(TESTS)
         race, gives = asked["condition"] == "race", stated.notna()
         finishes = self.columns["repeats"] == 0
         follows = (gives & (stated != asked["said"])).where(challenge, gives & (stated == asked["belief"]))
