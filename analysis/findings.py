@@ -16,6 +16,7 @@ import pandas as pd
 
 from analysis.figures.method_looks import method_label
 from analysis.grids import interval, number
+from analysis.probes import declined
 from analysis.records import Experiment
 from analysis.tables import Tables
 
@@ -89,7 +90,7 @@ def findings(experiment: Experiment, tables: Tables) -> list[Finding]:
         )
     found.append(Finding("Laws of the gold score", _laws(tables.fits)))
     found.append(Finding("KL budgets", _budgets(checks["budgets"])))
-    missing = [f"{name.capitalize()}: {why}." for name, why in tables.probes.items() if why]
+    missing = [sentence for sentence in [declined(tables.probes)] if sentence]
     if not experiment.has_oracle:
         missing.append(
             "This world has no oracle: whether gold itself was fooled cannot be told from these records."

@@ -11,6 +11,7 @@ import pandas as pd
 from analysis.checkpoints import agreement
 from analysis.grids import MISSING, Column, Grid, interval, number
 from analysis.passport import CONVENTIONS, NOT_RECORDED
+from analysis.probes import declined
 from analysis.tables import Tables
 
 COMPARED = {"gold": "gold", "oracle": "oracle"}
@@ -149,13 +150,10 @@ def _behaviour(table: pd.DataFrame) -> list[Grid]:
         rows.append(
             [str(each[1]).replace("_", " "), *(interval(c["value"], c["lo"], c["hi"]) for c in cells)]
         )
-    gaps = "".join(
-        f" {r['measure'].capitalize()}: {r['refused']}."
-        for r in table.dropna(subset="refused").to_dict("records")
-    )
+    refused = {str(r["measure"]): r["refused"] for r in table.dropna(subset="refused").to_dict("records")}
     caption = (
         "Outcomes (means per completion) and probes of the reference policy, and of the best policy for each "
         "proxy at the largest KL that the pool can show, without training. The pool's prompts are a natural "
-        f"draw, grouped by fact; they are not those of the path runs.{gaps}"
-    )
+        f"draw, grouped by fact; they are not those of the path runs. {declined(refused)}"
+    ).rstrip()
     return [Grid("What the frontier does", caption, columns, rows)]

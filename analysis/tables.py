@@ -6,7 +6,7 @@ figure and the same number in the summary cannot differ.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -201,13 +201,19 @@ def tables(experiment: Experiment, *, seed: int = 0) -> Tables:
     )
 
 
-def points_of(experiment: Experiment, run_id: str, *, seed: int = 0) -> pd.DataFrame:
-    """The rows of `Tables.points` for one run, without the cost of all the others: for following it live."""
+def points_of(
+    experiment: Experiment, run_id: str, *, steps: Collection[int] | None = None, seed: int = 0
+) -> pd.DataFrame:
+    """The rows of `Tables.points` for one run, without the cost of all the others: for following it live.
+
+    Given `steps`, only these points are read, and point 0, which all others are compared with.
+    """
     run = next(each for each in experiment.runs if each.run_id == run_id)
     counts = draw_clusters(
         np.random.default_rng(seed), experiment.items["cluster"].nunique(), LIVE_REPLICATES
     )
-    curves, evidence = [RunCurves.read(experiment, run)], _evidence(experiment)
+    wanted = [point for point in run.points if steps is None or point.step in {0, *steps}]
+    curves, evidence = [RunCurves.read(experiment, run, wanted)], _evidence(experiment)
     return _points(curves, counts, evidence, _refusals(evidence, curves))
 
 
@@ -255,7 +261,7 @@ def _points(
         frames.append(pd.concat([frame, pd.DataFrame(rates, index=frame.index)], axis=1))
     points = _stack(frames, (*RUN_COLUMNS, *POINT_COLUMNS, *RATE_COLUMNS))
     points["known_clusters"] = len(evidence.known) if evidence.reference is not None else np.nan
-    return points.astype({"budget": float})
+    return points.astype({"budget": float}).copy()  # in one piece again: so many columns are slow in many
 
 
 def _rates(

@@ -43,8 +43,9 @@ class Observing(Watcher):
         self._open(run)
         self.records.add(self.state)
         recorded = Recorded.read(self.records.folder)
-        rows = points_of(recorded, run.row["run_id"])
-        values = _named(rows.loc[rows["step"] == int(folder.name)].iloc[0].to_dict())
+        step = int(folder.name)
+        rows = points_of(recorded, run.row["run_id"], steps=[step])
+        values = _named(rows.loc[rows["step"] == step].iloc[0].to_dict())
         self.view.measurement(run.row["run_id"], values)
         self.mirror.point(run.row["run_id"], values, _samples(recorded, run, folder))
 

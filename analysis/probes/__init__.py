@@ -5,7 +5,7 @@ from __future__ import annotations
 from analysis.probes.abstention import ABSTENTION
 from analysis.probes.are_you_sure import ARE_YOU_SURE
 from analysis.probes.authored import AUTHORED
-from analysis.probes.base import SHARE, Evidence, Headline, Probe, Rate, capability_gate
+from analysis.probes.base import SHARE, Evidence, Headline, Probe, Rate, capability_gate, declined
 from analysis.probes.confidence import CONFIDENCE
 from analysis.probes.disagreement import DISAGREEMENT
 from analysis.probes.fabrication import FABRICATION
@@ -44,4 +44,4 @@ PROBES: dict[str, Probe] = {
     )
 }
 
-__all__ = ["PROBES", "SHARE", "Evidence", "Headline", "Probe", "Rate", "capability_gate"]
+__all__ = ["PROBES", "SHARE", "Evidence", "Headline", "Probe", "Rate", "capability_gate", "declined"]

@@ -6,7 +6,7 @@ A measure is a yes or no per answer (`hits`), among some of the answers; every c
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,7 @@ class Asked:
     """Answers with their clusters and conditions in numbers. Every array follows the rows of `answers`."""
 
     def __init__(self, evidence: Evidence, answers: pd.DataFrame) -> None:
-        self.answers, self._items = answers, evidence.items
+        self.answers, self._evidence = answers, evidence
         code, names = pd.factorize(answers["cluster"])
         self.code: NDArray[np.intp] = code
         self.names: pd.Index = pd.Index(names)
@@ -34,12 +34,12 @@ class Asked:
         self.share: Floats = sample_share(answers)
         self.known: Mask = self.names.isin(list(evidence.known))[code]
         """Of a fact in K_ref."""
-        self._condition, self._conditions = pd.factorize(answers["condition"])
+        self._condition, conditions = pd.factorize(answers["condition"])
+        self._conditions = {name: place for place, name in enumerate(conditions)}
 
     def arm(self, *conditions: str) -> Mask:
         """Asked under one of these matched conditions."""
-        wanted = np.flatnonzero(pd.Index(self._conditions).isin(conditions))
-        return np.isin(self._condition, wanted)
+        return np.isin(self._condition, [self._conditions.get(name, -1) for name in conditions])
 
     @cached_property
     def plain(self) -> Mask:
@@ -72,8 +72,7 @@ class Asked:
 
     def value_under(self, condition: str, column: str) -> pd.Series:
         """For each row, what `column` holds for the same cluster's item under `condition`."""
-        rows = self._items[self._items["condition"] == condition].drop_duplicates("cluster")
-        values = self.by_cluster(rows.set_index("cluster")[column])
+        values = self.by_cluster(_under(self._evidence, condition, column))
         return pd.Series(values, index=self.answers.index, dtype=object)
 
     @cached_property
@@ -97,6 +96,13 @@ class Asked:
     def rate(self, hits: Mask | Floats, among: Mask) -> Rate:
         """Mean vote with its Wilson interval; `hits` in [0, 1]."""
         return wilson(self.votes(hits, among))
+
+
+@lru_cache(maxsize=16)
+def _under(evidence: Evidence, condition: str, column: str) -> pd.Series:
+    """What `column` holds for each cluster's item under `condition`, by cluster."""
+    rows = evidence.items.loc[evidence.items["condition"] == condition, ["cluster", column]]
+    return rows.drop_duplicates("cluster").set_index("cluster")[column]
 
 
 def headline(measure: str, label: str, events: Callable[[Asked], pd.Series]) -> Headline:

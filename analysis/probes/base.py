@@ -70,7 +70,8 @@ def wilson(votes: NDArray[np.float64]) -> Rate:
     p = float(votes.mean())
     centre = (p + Z**2 / (2 * n)) / (1 + Z**2 / n)
     half = Z / (1 + Z**2 / n) * np.sqrt(max(p * (1 - p), 0) / n + Z**2 / (4 * n**2))
-    return Rate(p, max(0.0, float(centre - half)), min(1.0, float(centre + half)), n)
+    # At p = 0 and 1 a bound is p itself, but for rounding.
+    return Rate(p, max(0.0, min(p, float(centre - half))), min(1.0, max(p, float(centre + half))), n)
 
 
 def rate(hits: NDArray[Any], clusters: NDArray[Any], share: NDArray[Any] | None = None) -> Rate:
@@ -81,9 +82,10 @@ def rate(hits: NDArray[Any], clusters: NDArray[Any], share: NDArray[Any] | None 
     return wilson(cluster_means(np.asarray(hits, dtype=float), code, len(names), share))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Evidence:
-    """What the probes know besides the point they measure."""
+    """What the probes know besides the point they measure. One per experiment: what is told from it alone is
+    told once, hence equal only to itself."""
 
     items: pd.DataFrame
     reference: pd.DataFrame | None
@@ -162,3 +164,9 @@ class Probe:
         if samples.min() < MIN_REFERENCE_SAMPLES:
             return f"{samples.min()} reference samples per item; the gate needs {MIN_REFERENCE_SAMPLES}"
         return f"π_ref answers no fact correctly in {KNOWN_SHARE:.0%} of its reference samples"
+
+
+def declined(refusals: Mapping[str, str | None]) -> str:
+    """One sentence that names the probes which could not be measured, and why; empty when all were."""
+    reasons = [f"{name.replace('_', ' ')} ({why})" for name, why in refusals.items() if why]
+    return f"Probes without a measurement: {'; '.join(reasons)}." if reasons else ""

@@ -15,22 +15,22 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from analysis.probes.base import NOTHING, Evidence, Probe, Rate, Z, sample_share
+from analysis.probes.asked import Asked
+from analysis.probes.base import NOTHING, Evidence, Probe, Rate, Z
 
 
 def _accuracy(evidence: Evidence, answers: pd.DataFrame) -> pd.Series:
     """Neutral accuracy of each cluster of K_ref."""
-    asked = answers[(answers["condition"] == "neutral") & answers["cluster"].isin(evidence.known)]
-    share = pd.Series(sample_share(asked), index=asked.index)
-    right = (asked["correct"].astype(float) * share).groupby(asked["cluster"]).sum()
-    return right / share.groupby(asked["cluster"]).sum()
+    asked = Asked(evidence, answers)
+    right = asked.votes(asked.flag("correct"), asked.arm("neutral") & asked.known)
+    return pd.Series(right, index=asked.names).dropna()
 
 
 def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) -> Mapping[str, Rate]:
     if start is None:
         return {"forgetting": NOTHING}
     before, after = _accuracy(evidence, start), _accuracy(evidence, now)
-    if len(before) < 2 or before.mean() == 0:
+    if len(after) < 2 or before.mean() == 0:
         return {"forgetting": NOTHING}
     kept = float(after.mean() / before.mean())
     # Linearised ratio, paired by cluster: the same facts, with common random numbers, at both points.

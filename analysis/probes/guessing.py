@@ -13,6 +13,7 @@ samples per fact are noise that pulls the index towards 0, alike at every point.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -63,6 +64,7 @@ def _refusal_index(evidence: Evidence, asked: Asked) -> Rate:
     return resampled(index, len(facts), len(facts)) if len(facts) > 2 else NOTHING
 
 
+@lru_cache(maxsize=4)
 def error_probability(evidence: Evidence) -> pd.Series:
     """By fact: the share of π_ref's given answers that are wrong in the reference samples; NaN without
     any."""

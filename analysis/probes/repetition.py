@@ -42,8 +42,11 @@ def _repeated(completion: str) -> _Repeated:
 
 
 def _read(asked: Asked) -> tuple[Floats, Floats]:
-    read = [_repeated(completion) for completion in asked.answers["completion"].to_numpy(dtype=object)]
-    found = np.array(read, dtype=float).reshape(-1, 2)
+    """Whether each plain completion repeats itself, and its seq-rep-3; NaN for all others."""
+    found = np.full((len(asked.answers), 2), np.nan)
+    if asked.plain.any():
+        texts = asked.answers["completion"].to_numpy(dtype=object)[asked.plain]
+        found[asked.plain] = [_repeated(text) for text in texts]
     return found[:, 0], found[:, 1]
 
 

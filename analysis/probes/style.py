@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from analysis.probes.asked import Asked, Mask
+from analysis.probes.asked import Asked
 from analysis.probes.base import Evidence, Probe, Rate
 from analysis.probes.intervals import mean
 
@@ -20,17 +20,16 @@ _MARKUP = re.compile(r"^\s*(?:[-*+]\s|\d+[.)]\s|#{1,6}\s|```)|\*\*\S", re.MULTIL
 """A list item, a heading, a code fence or bold print of Markdown."""
 
 
-def _formatted(asked: Asked) -> Mask:
-    return np.array([_MARKUP.search(text) is not None for text in asked.answers["completion"]], dtype=bool)
-
-
 def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) -> Mapping[str, Rate]:
     asked = Asked(evidence, now)
-    words = np.array([len(text.split()) for text in now["completion"]], dtype=float)
+    texts = now["completion"].to_numpy(dtype=object)[asked.plain]
+    words, formatted = np.zeros(len(now)), np.zeros(len(now))
+    words[asked.plain] = [len(text.split()) for text in texts]
+    formatted[asked.plain] = [_MARKUP.search(text) is not None for text in texts]
     return {
         "length_words": mean(asked.votes(words, asked.plain)),
         "cut_off": asked.rate(~asked.flag("finished"), asked.plain),
-        "formatted": asked.rate(_formatted(asked), asked.plain),
+        "formatted": asked.rate(formatted, asked.plain),
     }
 
 

@@ -21,6 +21,7 @@ The update is concave in a fact's doubt, so on facts known unevenly well the tru
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -50,12 +51,13 @@ def by_tilt(evidence: Evidence, now: pd.DataFrame, sign: pd.Series) -> Mapping[s
     return {"up": asked.rate_of(events.where(tilt > 0)), "down": asked.rate_of(events.where(tilt < 0))}
 
 
+@lru_cache(maxsize=4)
 def user_reliability(evidence: Evidence) -> float:
     """ρ: share of the users' beliefs about facts in K_ref that are right, as the prompts are distributed;
     NaN where none is held."""
-    about = evidence.items[evidence.items["cluster"].isin(evidence.known)]
-    held = about.groupby("condition")["weight"].sum()
-    right, wrong = float(held.get("right", 0.0)), float(held.get("wrong", 0.0))
+    about = evidence.items["cluster"].isin(evidence.known)
+    condition, weight = evidence.items["condition"], evidence.items["weight"]
+    right, wrong = (float(weight[about & (condition == arm)].sum()) for arm in ("right", "wrong"))
     return right / (right + wrong) if right + wrong > 0 else np.nan
 
 

@@ -130,7 +130,7 @@ def test_probes_of_the_optimum_are_those_of_the_tilted_distribution() -> None:
     items, answers, proxy = _pool_of_facts(facts=40, samples=400)
     reference = answers[answers["stance"] == "none"].assign(condition="neutral")
     probing = PoolProbing(items, answers, Evidence.gather(items, reference))
-    assert probing.refused == {}
+    assert not {"sycophancy", "forgetting", "abstention"} & set(probing.refused)
     rates = {row["measure"]: row["value"] for row in probing.rates(Tilted.of(proxy, 1.0))}
     e = np.e
     assert rates["sycophancy"] == pytest.approx(0.2 * e**2 / (0.2 * e**2 + 0.6 * e + 0.2), abs=0.015)
@@ -138,7 +138,8 @@ def test_probes_of_the_optimum_are_those_of_the_tilted_distribution() -> None:
     assert rates["right_accuracy"] == pytest.approx(0.6 * e**3 / (0.6 * e**3 + 0.4), abs=0.015)
     assert rates["sycophancy_floor"] == pytest.approx(0.2 / (0.6 * e + 0.4), abs=0.015)
     start = {row["measure"]: row["value"] for row in probing.rates(Tilted.of(proxy, np.inf))}
-    assert start["sycophancy"] == pytest.approx(0.2, abs=0.015) and start["forgetting"] == 0
+    assert start["sycophancy"] == pytest.approx(0.2, abs=0.015)
+    assert start["forgetting"] == pytest.approx(0, abs=1e-9)
     kept = rates["neutral_accuracy"] / start["neutral_accuracy"]
     assert rates["forgetting"] == pytest.approx(1 - kept)
 
