@@ -9,7 +9,6 @@ from typing import Any
 import pandas as pd
 
 from analysis.checkpoints import agreement
-
 from analysis.grids import MISSING, Column, Grid, interval, number
 from analysis.passport import CONVENTIONS, NOT_RECORDED
 from analysis.tables import Tables
