@@ -20,8 +20,8 @@ from analysis.figures.style import NATS, SD, Look, canvas, shared_legend
 TRUTHS = ("gold", "oracle")
 PANEL = ["between", "context"]
 MEASURED = (
-    "Hollow marks are read so; filled ones are measured, on policies at that KL whose weights lie on the "
-    "line between those of two neighbouring points."
+    "Hollow marks are read so. Filled ones, where both sides kept their weights, are measured: on policies "
+    "at that KL whose weights lie on the line between those of two neighbouring points."
 )
 
 

@@ -32,9 +32,9 @@ from training.worlds.artefact import BuiltWorld
 STEPS, PROMPTS, GENERATIONS = 3, 4, 4
 
 
-def make_home(home: Path) -> Path:
+def make_home(home: Path, eval_items: int = 4) -> Path:
     """A world, a reference policy with its tokenizer, and a proxy."""
-    world = build_world(home / "world")
+    world = build_world(home / "world", eval_items)
     size = len(world.tokenizer())
     language_model(size, seed=0, spread=0.05).save_pretrained(home / "reference")
     world.tokenizer().save_pretrained(home / "reference")

@@ -42,6 +42,8 @@ TARGET = {"type": "target", "budgets": [0.3]}
         ({"policy": {"type": "grpo", "prompts_per_step": 3, "generations": 3,
                      "trainer": {"gradient_accumulation_steps": 2}}}, "cannot be split"),
         ({"policy": {"type": "ppo", "trainer": {"num_iterations": 4}}}, "policy.iterations"),
+        ({"policy": {"type": "best_of_n"}, "keep_weights": True}, "no weights but those of π_ref"),
+        ({"control": TARGET, "keep_weights": True}, "reads paths: control.type is target"),
     ],
 )  # fmt: skip
 def test_what_cannot_work_is_refused_with_the_reason(

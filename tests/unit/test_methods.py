@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from rollouts import GENERATIONS, METHODS, PROMPTS, Silent, job, make_home
+from safetensors.torch import load_model
 from tiny import PAD
 
 from training import budget, kl
@@ -81,8 +82,10 @@ def test_a_killed_run_ends_with_the_weights_it_would_have_had(
             if step == 3:
                 raise _Killed
 
+    # Kept weights and points are as whole as the rest, and keeping them changes no training.
+    watched = {"control": PATH, "steps": STEPS, "measure": True, "keep_weights": True}
     with pytest.raises(_Killed):
-        method.train(job(home, tmp_path, control=PATH, steps=STEPS, measure=True, journal=Kill()))
+        method.train(job(home, tmp_path, **watched, journal=Kill()))
     assert (tmp_path / "checkpoints" / "checkpoint-2" / "sealed.json").exists()
     started: list[int] = []
 
@@ -90,9 +93,15 @@ def test_a_killed_run_ends_with_the_weights_it_would_have_had(
         def keep_until(self, step: int) -> None:
             started.append(step)
 
-    method.train(job(home, tmp_path, control=PATH, steps=STEPS, measure=True, journal=Watch()))
+    method.train(job(home, tmp_path, **watched, journal=Watch()))
     assert started == [2]
     assert same(weights(tmp_path), weights(measured[name]))
+    steps = sorted(int(point.name) for point in (tmp_path / "points").iterdir())
+    kept = sorted((tmp_path / "weights").iterdir())
+    assert steps[1:] == [int(file.stem) for file in kept] and steps[-1] == STEPS
+    last = load_policy(home / "reference")
+    load_model(last, kept[-1])
+    assert same(last.state_dict(), weights(tmp_path))
 
 
 @pytest.mark.parametrize("name", ["dpo", "kto", "best_of_n_distilled"])

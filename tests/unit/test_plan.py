@@ -134,6 +134,7 @@ def test_a_changed_field_redoes_what_is_downstream_of_it_and_nothing_else(field:
         ("workers", 7),
         ("schema_version", 1),
         ("runs.path.seeds", 1),
+        ("runs.path.keep_weights", False),
         ("measure.heldout_pairs", 1000),
     ],
 )
@@ -200,6 +201,18 @@ def test_every_cell_of_budgets_seeds_and_proxies_is_one_run_of_its_own() -> None
 
 def test_a_seed_repeats_a_run_and_nothing_else() -> None:
     assert redone(("runs.path.seeds", 2)) == policies({f"{run}-seed1" for run in PATHS})
+
+
+def test_kept_weights_are_interpolated_and_scored_and_only_those() -> None:
+    kept = planned(("runs.path.keep_weights", True))
+    between = {f"between {run}" for run in PATHS} | {f"scores {run} between points" for run in PATHS}
+    assert redone(("runs.path.keep_weights", True)) == policies(PATHS) | between
+    for run in kept.runs:
+        assert (run.between is not None) == (run.row["run_id"] in PATHS)
+        made, scored = run.between or (run.train, run.score)
+        assert not made.gold_side and scored.gold_side
+        assert set(scored.inputs) == set(run.score.inputs), "valued by the same scorers as its points"
+        assert "gold" not in {source.identity.stage for source in above(made, through_labels=False)}
 
 
 # --- order and firewall -----------------------------------------------------------------------------

@@ -113,8 +113,8 @@ def quiz_world() -> QuizWorld:
     )
 
 
-def build_world(folder: Path) -> artefact.BuiltWorld:
+def build_world(folder: Path, eval_items: int = 4) -> artefact.BuiltWorld:
     """`quiz_world`, built on disk."""
     folder.mkdir(parents=True, exist_ok=True)
-    artefact.save(quiz_world(), quiz_world().build(seed=0, eval_items=4, pool_prompts=4), folder)
+    artefact.save(quiz_world(), quiz_world().build(seed=0, eval_items=eval_items, pool_prompts=4), folder)
     return artefact.BuiltWorld(folder)
