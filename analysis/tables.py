@@ -37,6 +37,7 @@ from analysis.forecast_tables import (
 )
 from analysis.frontier import FRONTIER_COLUMNS, frontier_curves, frontier_table, residuals
 from analysis.frontier_behaviour import frontier_behaviour
+from analysis.knowing import knowing, refusal
 from analysis.law_scores import (
     LINE_COLUMNS,
     POINTS_COLUMNS,
@@ -121,10 +122,13 @@ class Tables:
     """One row per compared pair, score and KL: `comparison.COMPARISON_COLUMNS`."""
     mitigations: pd.DataFrame
     """Runs with a mitigation beside those without, at equal KL: `mitigations.MITIGATION_COLUMNS`."""
+    knowing: pd.DataFrame
+    """What is read off hidden states beside what is said: `knowing.KNOWING_COLUMNS`."""
+    knowing_refused: str | None
+    """Why there is none."""
     reward_models: pd.DataFrame
-    """One row per card, gold first: name, kind, proxy, proxy_seed, pairs, accuracy, accuracy_lo,
-    accuracy_hi, ece, length_correlation, oracle_agreement, gold_agreement, heldout_pairs,
-    label_flip_share, reliability (list)."""
+    """One row per card, gold first: name, kind, proxy, proxy_seed, pairs, accuracy (_lo, _hi), ece,
+    length_correlation, oracle_agreement, gold_agreement, heldout_pairs, label_flip_share, reliability."""
     budgets: pd.DataFrame
     """One row per run with a budget, at its last point: `RUN_COLUMNS`, step, kl, ratio (measured/budget),
     within (to 25 %), and gold, oracle, proxy_score, sycophancy with their _lo and _hi."""
@@ -138,8 +142,9 @@ class Tables:
 
 def tables(experiment: Experiment, *, seed: int = 0) -> Tables:
     """All tables of `experiment`; `seed` drives the resampling alone. Raises `RecordError` on bad records."""
-    streams = np.random.default_rng(seed).spawn(8)
-    cluster_rng, pool_rng, run_rng, check_rng, frontier_rng, forecast_rng, pair_rng, cure_rng = streams
+    streams = np.random.default_rng(seed).spawn(9)
+    cluster_rng, pool_rng, run_rng, check_rng, frontier_rng, forecast_rng, pair_rng = streams[:7]
+    cure_rng, fold_rng = streams[7:]
     counts = draw_clusters(cluster_rng, experiment.items["cluster"].nunique())
     curves = [RunCurves.read(experiment, run) for run in experiment.runs]
     evidence = _evidence(experiment)
@@ -177,6 +182,8 @@ def tables(experiment: Experiment, *, seed: int = 0) -> Tables:
         passport=passport(curves, counts),
         comparisons=comparisons(curves, groups, pairs, counts, pair_rng),
         mitigations=mitigations(curves, evidence, counts, cure_rng),
+        knowing=knowing(curves, evidence, fold_rng),
+        knowing_refused=refusal(curves, evidence),
         reward_models=_cards(experiment),
         budgets=budgets,
         gaps=experiment.gaps(),

@@ -11,13 +11,18 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
-from transformers import PreTrainedModel
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from analysis import records
 from training import sample
 from training.errors import Diverged
 from training.worlds.artefact import BuiltWorld
+
+READ = ("neutral", "wrong")
+"""Conditions whose hidden states are kept: what the policy knows, asked plainly and under a wrong belief."""
 
 
 def point_name(step: int) -> str:
@@ -29,10 +34,17 @@ class Observer:
     """Measures points of one policy run."""
 
     def __init__(
-        self, out: Path, world: BuiltWorld, reference: PreTrainedModel, *, seed: int, batch_size: int
+        self,
+        out: Path,
+        world: BuiltWorld,
+        reference: PreTrainedModel,
+        *,
+        seed: int,
+        batch_size: int,
+        hidden: bool = False,
     ) -> None:
         self.out, self.world, self.reference = out / "points", world, reference
-        self.seed, self.batch_size = seed, batch_size
+        self.seed, self.batch_size, self.hidden = seed, batch_size, hidden
         self.items = world.prompts("eval")
 
     def point(self, step: int, policy: PreTrainedModel) -> None:
@@ -57,12 +69,39 @@ class Observer:
                 seed=self.seed,
                 batch_size=self.batch_size,
             )
+            states = None
+            if self.hidden:
+                items = self.items[self.items["condition"].isin(READ)]
+                states = hidden_states(policy, self.world.tokenizer(), items, self.batch_size)
         policy.train(training)
         if not math.isfinite(samples["kl"].sum()):
             raise Diverged(
                 f"the KL at step {step} is not a finite number: the policy's weights have diverged"
             )
-        publish(folder, samples, self.world.outcomes(samples, self.items))
+        publish(folder, samples, self.world.outcomes(samples, self.items), states)
+
+
+@torch.inference_mode()
+def hidden_states(
+    policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, items: pd.DataFrame, batch_size: int
+) -> pd.DataFrame:
+    """What the policy's last layer holds at the last token of each prompt, before a word is said: a table of
+    the records' `hidden` kind, float32.
+
+    It is what the output layer reads (after the last norm). Prompts are padded on the right, so no padding
+    stands before a token or shifts its position.
+    """
+    states = []
+    for start in range(0, len(items), batch_size):
+        prompts = items["prompt"].iloc[start : start + batch_size].tolist()
+        inputs = tokenizer(prompts, padding=True, padding_side="right", return_tensors="pt").to(policy.device)
+        output = policy.base_model(
+            input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], use_cache=False
+        )
+        last = inputs["attention_mask"].sum(1) - 1
+        rows = torch.arange(len(last), device=last.device)
+        states.append(output.last_hidden_state[rows, last].float().cpu().numpy())
+    return pd.DataFrame({"item_id": items["item_id"].to_numpy(), "state": list(np.concatenate(states))})
 
 
 @contextlib.contextmanager
@@ -79,9 +118,13 @@ def _full_precision(policy: PreTrainedModel) -> Iterator[None]:
             policy.forward = forward
 
 
-def publish(folder: Path, samples: pd.DataFrame, outcomes: pd.DataFrame) -> None:
+def publish(
+    folder: Path, samples: pd.DataFrame, outcomes: pd.DataFrame, hidden: pd.DataFrame | None = None
+) -> None:
     """Make a point appear at once, complete or not at all."""
     staging = folder.with_name(f".{folder.name}")
     records.write_table(staging / "samples.parquet", samples, "samples")
     records.write_table(staging / "outcomes.parquet", outcomes, "outcomes")
+    if hidden is not None:
+        records.write_table(staging / "hidden.parquet", hidden, "hidden")
     staging.rename(folder)

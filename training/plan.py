@@ -241,6 +241,7 @@ class _Planner:
                         "budget": budget,
                         "steps": run.steps or method.steps,
                         "measure": True,
+                        **({"hidden_states": True} if config.measure.hidden_states else {}),
                     },
                     run_id,
                     world=self.plan.world,

@@ -239,5 +239,6 @@ def train_policy(task: Task) -> None:
             batch_size=task.settings["batch_size"],
             measure=task.settings["measure"],
             journal=task.journal,
+            hidden_states=task.settings.get("hidden_states", False),
         )
     )

@@ -13,6 +13,7 @@ from analysis.figures import (
     frontier,
     gold_vs_proxy,
     goodhart,
+    knowing,
     law_forms,
     methods,
     mitigation,
@@ -36,6 +37,7 @@ FIGURES: dict[str, Plot] = {
     "steps": steps.PLOT,
     "sycophancy": sycophancy.PLOT,
     "sycophancy_steps": sycophancy_steps.PLOT,
+    "knowing": knowing.PLOT,
     "budgets": budgets.PLOT,
     "reward_models": reward_models.PLOT,
 }

@@ -86,6 +86,7 @@ class Run:
                 load_policy(job.reference),
                 seed=job.observe_seed,
                 batch_size=job.batch_size,
+                hidden=job.hidden_states,
             )
         self.points = Points(self.schedule, observer)
 

@@ -39,3 +39,5 @@ class PolicyJob:
     """Whether points are sampled; trained weights do not depend on it."""
     journal: Journal
     """metrics.jsonl of this run."""
+    hidden_states: bool = False
+    """Whether points keep hidden states."""
