@@ -24,12 +24,10 @@ QUANTITIES = (*AREAS, "accuracy", "control_accuracy")
 def numbers(material: Material) -> pd.DataFrame:
     """Long rows (`paths.COLUMNS`) of path runs and their seed means by condition and probe."""
     points = path_points(material.tables.knowing)
-    blocks = [
-        with_seed_means(long_rows(rows, QUANTITIES), complete_runs(material)).assign(
-            condition=condition, probe=probe
-        )
-        for (condition, probe), rows in points.groupby(["condition", "probe"], sort=False)
-    ]
+    blocks = []
+    for (condition, probe), rows in points.groupby(["condition", "probe"], sort=False):
+        lines = with_seed_means(long_rows(rows, QUANTITIES), complete_runs(material))
+        blocks.append(lines.assign(condition=str(condition), probe=str(probe)))
     return pd.concat(blocks, ignore_index=True) if blocks else pd.DataFrame()
 
 

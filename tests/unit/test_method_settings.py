@@ -75,6 +75,12 @@ def test_a_mitigation_that_cannot_see_what_it_needs_is_refused(tmp_path: Path) -
         experiment(tmp_path, runs={"odd": {"mitigation": {"type": "agreement_penalty"}}})
 
 
+def test_hidden_states_need_the_prompts_that_they_are_read_at(tmp_path: Path) -> None:
+    world = {"world": {"type": "enumerable"}, "annotator": {"type": "bradley_terry"}}
+    with pytest.raises(UserError, match="measure.hidden_states reads neutral and wrong-belief prompts"):
+        experiment(tmp_path, **world, measure={"hidden_states": True})
+
+
 def test_a_run_group_may_have_a_mitigation_of_its_own_and_changes_no_other(tmp_path: Path) -> None:
     one = {run.row["run_id"]: run for run in plan(experiment(tmp_path, runs={"path": {}})).runs}
     runs = {"path": {}, "charged": {"mitigation": PENALTY}}
