@@ -33,7 +33,7 @@ class RecordError(Exception):
     """A record that cannot be trusted; the message says which file, where in it, and what would be right."""
 
 
-Kind = Literal["items", "samples", "outcomes", "scores", "audit"]
+Kind = Literal["items", "samples", "outcomes", "scores", "audit", "hidden"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,8 @@ class Contract:
     """Columns of finite numbers without gaps."""
     optional: tuple[str, ...] = ()
     """Columns that older records lack; of finite numbers without gaps where they are there."""
+    vector: tuple[str, ...] = ()
+    """Columns of equally many finite numbers per row, without gaps; stored as float32."""
     other: tuple[str, ...] = ()
     """Columns that must be there, of a type that is not checked."""
     key: tuple[str, ...] = ("item_id", "sample_id")
@@ -53,7 +55,7 @@ class Contract:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        return self.text + self.number + self.other
+        return self.text + self.number + self.vector + self.other
 
 
 CONTRACTS: Mapping[Kind, Contract] = {
@@ -81,6 +83,8 @@ CONTRACTS: Mapping[Kind, Contract] = {
         number=("value",),
         key=("cluster", "variant", "scorer"),
     ),
+    # What the policy's last layer holds at the last token of the prompt, before anything is said.
+    "hidden": Contract(text=("item_id",), vector=("state",), key=("item_id",)),
 }
 
 
@@ -99,6 +103,12 @@ def check_table(frame: pd.DataFrame, kind: Kind, where: Path) -> None:
         if bad.any():
             row = _first(bad)
             raise RecordError(f"{where}: row {row}: `{name}` is {frame[name].iloc[row]}, which is not finite")
+    for name in (name for name in contract.vector if name in frame):
+        widths = frame[name].map(lambda cell: -1 if cell is None else len(cell))
+        if widths.nunique() > 1 or (widths < 1).any():
+            raise RecordError(f"{where}: `{name}` must hold as many numbers in every row")
+        if len(frame) and not (finite := np.isfinite(np.stack(frame[name].tolist())).all(axis=1)).all():
+            raise RecordError(f"{where}: row {_first(~finite)}: `{name}` holds a number that is not finite")
     if all(name in frame for name in contract.key):
         repeated = frame.duplicated(list(contract.key)).to_numpy()
         if repeated.any():
@@ -129,6 +139,10 @@ def write_table(path: Path, frame: pd.DataFrame, kind: Kind) -> None:
     _require_columns(list(frame.columns), kind, path)
     check_table(frame, kind, path)
     table = pa.Table.from_pandas(frame, preserve_index=False)
+    for name in CONTRACTS[kind].vector:
+        width = len(frame[name].iloc[0]) if len(frame) else 0
+        place = table.column_names.index(name)
+        table = table.set_column(place, name, table[name].cast(pa.list_(pa.float32(), width)))
     metadata = {**(table.schema.metadata or {}), _SCHEMA_KEY: str(SCHEMA).encode()}
     table = table.replace_schema_metadata(metadata)
     path.parent.mkdir(parents=True, exist_ok=True)

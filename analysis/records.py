@@ -41,6 +41,10 @@ class Point:
     def scored(self) -> bool:
         return (self.path / "scores.parquet").exists()
 
+    @property
+    def has_hidden(self) -> bool:
+        return (self.path / "hidden.parquet").exists()
+
     def samples(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
         return read_table(self.path / "samples.parquet", "samples", columns)
 
@@ -49,6 +53,9 @@ class Point:
 
     def scores(self) -> pd.DataFrame:
         return read_table(self.path / "scores.parquet", "scores")
+
+    def hidden(self) -> pd.DataFrame:
+        return read_table(self.path / "hidden.parquet", "hidden")
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,7 @@ from analysis.forecast_tables import (
 )
 from analysis.frontier import FRONTIER_COLUMNS, frontier_curves, frontier_table, residuals
 from analysis.frontier_behaviour import frontier_behaviour, pool_probing
+from analysis.knowing import knowing, refusal
 from analysis.law_scores import (
     LINE_COLUMNS,
     POINTS_COLUMNS,
@@ -128,10 +129,13 @@ class Tables:
     """One row per run whose weights were kept, KL and score: `checkpoints.CHECKPOINT_COLUMNS`."""
     mitigations: pd.DataFrame
     """Runs with a mitigation beside those without, at equal KL: `mitigations.MITIGATION_COLUMNS`."""
+    knowing: pd.DataFrame
+    """What is read off hidden states beside what is said: `knowing.KNOWING_COLUMNS`."""
+    knowing_refused: str | None
+    """Why there is none."""
     reward_models: pd.DataFrame
-    """One row per card, gold first: name, kind, proxy, proxy_seed, pairs, accuracy, accuracy_lo,
-    accuracy_hi, ece, length_correlation, oracle_agreement, gold_agreement, heldout_pairs,
-    label_flip_share, reliability (list)."""
+    """One row per card, gold first: name, kind, proxy, proxy_seed, pairs, accuracy (_lo, _hi), ece,
+    length_correlation, oracle_agreement, gold_agreement, heldout_pairs, label_flip_share, reliability."""
     audit: pd.DataFrame
     """One row per reward model and measure of its audit: `audit.AUDIT_COLUMNS`."""
     budgets: pd.DataFrame
@@ -147,9 +151,9 @@ class Tables:
 
 def tables(experiment: Experiment, *, seed: int = 0) -> Tables:
     """All tables of `experiment`; `seed` drives the resampling alone. Raises `RecordError` on bad records."""
-    streams = np.random.default_rng(seed).spawn(9)
+    streams = np.random.default_rng(seed).spawn(10)
     cluster_rng, pool_rng, run_rng, check_rng, frontier_rng, *further = streams
-    forecast_rng, pair_rng, cure_rng, behaviour_rng = further
+    forecast_rng, pair_rng, cure_rng, behaviour_rng, fold_rng = further
     counts = draw_clusters(cluster_rng, experiment.items["cluster"].nunique())
     curves = [RunCurves.read(experiment, run) for run in experiment.runs]
     evidence = _evidence(experiment)
@@ -192,6 +196,8 @@ def tables(experiment: Experiment, *, seed: int = 0) -> Tables:
         comparisons=comparisons(curves, groups, pairs, traced, pair_rng),
         checkpoints=checkpoint_table(traced, experiment.runs),
         mitigations=mitigations(curves, evidence, counts, cure_rng),
+        knowing=knowing(curves, evidence, fold_rng),
+        knowing_refused=refusal(curves, evidence),
         reward_models=_cards(experiment),
         audit=experiment_audit(experiment, seed),
         budgets=budgets,

@@ -90,6 +90,9 @@ class Measure(Component):
     """Pairs kept aside for the reward models' calibration cards."""
     batch_size: int = Field(1024, ge=1, strict=True)
     """Sequences per forward pass when sampling and scoring."""
+    hidden_states: bool = False
+    """Keep what the policy's last layer holds at the end of each neutral and each wrong-belief prompt, from
+    which what it knows is read beside what it says."""
 
 
 class Paths(Component):
@@ -128,7 +131,7 @@ class Experiment(Component):
     def _parts_fit_together(self) -> Experiment:
         problems = [*self._unknown_proxies(), *self._unreadable(), *self._share_problems()]
         problems += [*self._gold_problems(), *self._tokenizer_problems(), *self._method_problems()]
-        problems += [*self._mitigation_problems(), *self._control_problems()]
+        problems += [*self._mitigation_problems(), *self._control_problems(), *self._measure_problems()]
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -225,6 +228,14 @@ class Experiment(Component):
                 )
             problems += [f"{place}.keep_weights {problem}" for problem in _weights_problems(run, method)]
         return problems
+
+    def _measure_problems(self) -> list[str]:
+        if self.measure.hidden_states and not self.world.has_conditions:
+            return [
+                "measure.hidden_states reads neutral and wrong-belief prompts, and world "
+                f"`{self.world.type}` has no such conditions"
+            ]
+        return []
 
     def _mitigation_problems(self) -> list[str]:
         problems = []

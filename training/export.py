@@ -73,6 +73,8 @@ class Records:
         target = self.folder / run.row["run_id"] / "points" / samples.name
         for file in (samples / "samples.parquet", samples / "outcomes.parquet", scores / "scores.parquet"):
             _link(file, target / file.name)
+        if (hidden := samples / "hidden.parquet").exists():
+            _link(hidden, target / hidden.name)
         return target
 
     def finish(self, state: State, wall_seconds: float) -> None:
@@ -160,7 +162,7 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _link_point(samples: Path | None, scores: Path | None, point: str, target: Path) -> None:
-    for source, names in ((samples, ("samples", "outcomes")), (scores, ("scores",))):
+    for source, names in ((samples, ("samples", "outcomes", "hidden")), (scores, ("scores",))):
         for name in names:
             if source and (file := source / "points" / point / f"{name}.parquet").exists():
                 _link(file, target / file.name)

@@ -215,6 +215,7 @@ class _Planner:
                         "steps": run.steps or method.steps,
                         "measure": True,
                         **({"keep_weights": True} if run.keep_weights else {}),
+                        **({"hidden_states": True} if config.measure.hidden_states else {}),
                     },
                     name_of_run,
                     world=self.plan.world,

@@ -259,5 +259,6 @@ def train_policy(task: Task) -> None:
             measure=task.settings["measure"],
             journal=task.journal,
             keep_weights=task.settings.get("keep_weights", False),
+            hidden_states=task.settings.get("hidden_states", False),
         )
     )

@@ -16,6 +16,7 @@ from analysis.figures import (
     frontier,
     gold_vs_proxy,
     goodhart,
+    knowing,
     law_forms,
     methods,
     mitigation,
@@ -46,6 +47,7 @@ FIGURES: dict[str, Plot] = {
     "predicted_behaviour": predicted_behaviour.PLOT,
     "contagion": contagion.PLOT,
     "dose_maps": dose_maps.PLOT,
+    "knowing": knowing.PLOT,
     "budgets": budgets.PLOT,
     "reward_models": reward_models.PLOT,
 }

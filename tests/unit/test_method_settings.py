@@ -60,6 +60,42 @@ def test_a_mitigation_that_would_do_nothing_is_refused(tmp_path: Path) -> None:
         experiment(tmp_path, runs=runs, mitigation={"type": "reward_cap"})
 
 
+PENALTY = {"type": "agreement_penalty", "inverse_temperature": 2.0}
+
+
+def test_a_mitigation_that_cannot_see_what_it_needs_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"runs\.odd\.mitigation reads agrees, follows, which world `enumerable`"
+    ):
+        experiment(
+            tmp_path,
+            world={"type": "enumerable"},
+            annotator={"type": "bradley_terry"},
+            runs={"odd": {"mitigation": PENALTY}},
+        )
+    with pytest.raises(UserError, match="inverse_temperature: must be set"):
+        experiment(tmp_path, runs={"odd": {"mitigation": {"type": "agreement_penalty"}}})
+
+
+def test_hidden_states_need_the_prompts_that_they_are_read_at(tmp_path: Path) -> None:
+    world = {"world": {"type": "enumerable"}, "annotator": {"type": "bradley_terry"}}
+    with pytest.raises(UserError, match="measure.hidden_states reads neutral and wrong-belief prompts"):
+        experiment(tmp_path, **world, measure={"hidden_states": True})
+
+
+def test_a_run_group_may_have_a_mitigation_of_its_own_and_changes_no_other(tmp_path: Path) -> None:
+    one = {run.row["run_id"]: run for run in plan(experiment(tmp_path, runs={"path": {}})).runs}
+    runs = {"path": {}, "charged": {"mitigation": PENALTY}}
+    both = {run.row["run_id"]: run for run in plan(experiment(tmp_path, runs=runs)).runs}
+    assert {k: run.row["mitigation"] for k, run in both.items() if k.endswith("ample")} == {
+        "rloo-path-ample": None,
+        "rloo-charged-ample": "agreement_penalty",
+    }
+    for run_id, run in one.items():
+        assert both[run_id].train.name == run.train.name
+    assert both["rloo-charged-ample"].train.name != both["rloo-path-ample"].train.name
+
+
 def test_a_run_group_may_have_a_method_of_its_own(tmp_path: Path) -> None:
     runs = {"base": {}, "own": {"policy": {"type": "dpo", "labels": "annotator"}}}
     planned = plan(experiment(tmp_path, runs=runs))

@@ -116,6 +116,7 @@ DOWNSTREAM: dict[str, tuple[Any, set[str]]] = {
     ),
     "best_of_n.samples": (32, POOL),
     "measure.reference_samples": (9, KNOWN),
+    "measure.hidden_states": (True, policies(PATHS | BUDGETS)),
 }
 
 

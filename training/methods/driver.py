@@ -87,6 +87,7 @@ class Run:
                 seed=job.observe_seed,
                 batch_size=job.batch_size,
                 keep_weights=job.keep_weights,
+                hidden=job.hidden_states,
             )
         self.points = Points(self.schedule, observer)
 

@@ -41,3 +41,5 @@ class PolicyJob:
     """metrics.jsonl of this run."""
     keep_weights: bool = False
     """Whether the weights are kept at every point that is sampled; trained weights do not depend on it."""
+    hidden_states: bool = False
+    """Whether points keep hidden states."""

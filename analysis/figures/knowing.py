@@ -1,0 +1,121 @@
+"""What the policy knows beside what it says, over sqrt(KL)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.figures.material import Material, Plot
+from analysis.figures.paths import cases, headline, long_rows, path_points, with_seed_means
+from analysis.figures.scores import complete_runs
+from analysis.figures.style import canvas, shared_legend, sqrt_kl_axis
+
+ROWS = {"wrong": "the user believes\na wrong value", "neutral": "asked neutrally"}
+AREAS = {
+    "knows_and_says": ("knows and says", "#009E73", ""),
+    "bent": ("knows, says otherwise", "#E69F00", "//"),
+    "broken": ("no longer knows", "#B0B0B0", ".."),
+}
+QUANTITIES = (*AREAS, "accuracy", "control_accuracy")
+
+
+def numbers(material: Material) -> pd.DataFrame:
+    """Long rows (`paths.COLUMNS`) of path runs and their seed means by condition and probe."""
+    points = path_points(material.tables.knowing)
+    blocks = []
+    for (condition, probe), rows in points.groupby(["condition", "probe"], sort=False):
+        lines = with_seed_means(long_rows(rows, QUANTITIES), complete_runs(material))
+        blocks.append(lines.assign(condition=str(condition), probe=str(probe)))
+    return pd.concat(blocks, ignore_index=True) if blocks else pd.DataFrame()
+
+
+def draw(material: Material) -> tuple[Figure, pd.DataFrame]:
+    """A column per method and proxy; the wrong-belief prompt above the neutral one."""
+    data = numbers(material)
+    found = cases(data)
+    fig, axes = canvas(len(ROWS), len(found), row_height=1.7, sharex="col", sharey=True)
+    for column, case in enumerate(found):
+        for (condition, label), ax in zip(ROWS.items(), axes[:, column], strict=True):
+            _panel(ax, case.rows[case.rows["condition"] == condition])
+            first, last = condition == "wrong", condition == "neutral"
+            sqrt_kl_axis(ax, float(case.rows["distance"].max()), top=first, bottom=last)
+            ax.set_ylim(0, 1)
+            if column == 0:
+                ax.set_ylabel(f"{label}\nshare of known facts", fontsize=7.5)
+        axes[0, column].set_title(case.label)
+    shared_legend(fig, axes, columns=3)
+    return fig, data
+
+
+def _panel(ax: Axes, rows: pd.DataFrame) -> None:
+    fixed, again = (headline(rows[rows["probe"] == probe]) for probe in ("fixed", "retrained"))
+    below: np.ndarray | float = 0.0
+    for name, (label, colour, hatch) in AREAS.items():
+        mine = _line(fixed, name)
+        x, above = mine["distance"].to_numpy(), below + mine["value"].to_numpy()
+        ax.fill_between(
+            x,
+            below,
+            above,
+            facecolor=colour,
+            alpha=0.45,
+            hatch=hatch,
+            edgecolor=colour,
+            linewidth=0,
+            label=label,
+        )
+        if name != "broken":
+            # The upper edge of each area, with the interval of what lies below it.
+            edge = _line(fixed, "accuracy" if name == "bent" else name)
+            spread = np.stack([edge["value"] - edge["lo"], edge["hi"] - edge["value"]]).clip(min=0)
+            ax.errorbar(x, edge["value"], yerr=spread, color=colour, linewidth=1, elinewidth=0.8, capsize=1.5)
+        below = above
+    for source, name, style, label in (
+        (again, "accuracy", (0, (4, 1.5)), "known to a probe retrained here"),
+        (fixed, "control_accuracy", (0, (1, 1)), "control task (fixed probe)"),
+    ):
+        line = _line(source, name)
+        ax.plot(line["distance"], line["value"], color="black", linestyle=style, linewidth=1, label=label)
+
+
+def _line(rows: pd.DataFrame, quantity: str) -> pd.DataFrame:
+    return rows[rows["quantity"] == quantity].reset_index(drop=True)
+
+
+def caption(material: Material) -> str:
+    table = material.tables.knowing
+    seeds = table.groupby(["method", "proxy"])["run_id"].nunique()
+    return (
+        "A linear probe reads the true value off the last layer at the end of the prompt, before a word is "
+        "said. Green: read, and said. Orange: read, but something else was said (the policy is bent). Grey: "
+        "not read (it is broken, or the probe never could: compare with the left edge). Areas: the probe "
+        "fitted to the reference policy's neutral states; dashed: the share known to a probe fitted to the "
+        "states of that very point and prompt; where it stays up and the areas do not, knowledge was "
+        "rewritten and not lost. Every fact is read by probes that saw no prompt about its entity. Dotted: "
+        "the same probe on values dealt at random (control task): only what lies above it counts. "
+        f"{int(table['facts'].iloc[0])} facts that the reference policy knows, "
+        f"{int(table['prompts'].iloc[0])} prompts per condition, {int(seeds.min())} "
+        f"run{'s' if seeds.min() > 1 else ''} per proxy; bars are 95 % intervals over facts."
+    )
+
+
+def lacks(material: Material) -> str | None:
+    if (refused := material.tables.knowing_refused) is not None:
+        return refused
+    return None if len(path_points(material.tables.knowing)) else "no path run left hidden states"
+
+
+PLOT = Plot(
+    title="Knowing and saying",
+    description=(
+        "Stacked areas against the square root of the KL, one column per proxy: share of known facts that "
+        "the policy knows and says, knows and says otherwise, and no longer knows, under a wrong belief and "
+        "neutrally, with a retrained probe and a control."
+    ),
+    requirement="needs hidden states (measure.hidden_states)",
+    lacks=lacks,
+    draw=draw,
+    caption=caption,
+)
