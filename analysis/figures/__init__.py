@@ -17,6 +17,7 @@ from analysis.figures import (
     gold_vs_proxy,
     goodhart,
     law_forms,
+    ledger,
     methods,
     predicted_behaviour,
     reward_models,
@@ -44,6 +45,7 @@ FIGURES: dict[str, Plot] = {
     "predicted_behaviour": predicted_behaviour.PLOT,
     "contagion": contagion.PLOT,
     "dose_maps": dose_maps.PLOT,
+    "ledger": ledger.PLOT,
     "budgets": budgets.PLOT,
     "reward_models": reward_models.PLOT,
 }
