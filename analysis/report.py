@@ -21,6 +21,7 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
 from analysis.audit_grid import audit_grids
+from analysis.behaviour_grids import behaviour_grids, browser_grids
 from analysis.excerpts import RULE, excerpts
 from analysis.figures import Drawn, Material, draw_all
 from analysis.findings import WORDS, findings, headline, limits
@@ -70,8 +71,10 @@ def render(experiment: Experiment, computed: Tables, drawn: list[Drawn]) -> str:
             *audit_grids(computed.audit),
             *prediction_grids(computed),
             *kl_grids(computed),
+            *behaviour_grids(computed),
         ],
         samples=[sample_grid(each) for each in chosen],
+        browser=browser_grids(computed.behaviour.browser),
         samples_rule=RULE
         if chosen
         else "No path run left a scored reference point, so there is nothing to compare.",
@@ -153,11 +156,12 @@ def _config(experiment: Experiment) -> str:
 
 
 def _write_tables(computed: Tables, folder: Path) -> None:
-    """Every data frame of the tables as tables/<name>.csv."""
-    for field in fields(computed):
-        table = getattr(computed, field.name)
+    """Every data frame of the tables as tables/<name>.csv, those about behaviours with that in front."""
+    frames = {field.name: getattr(computed, field.name) for field in fields(computed)}
+    frames |= {f"behaviour_{f.name}": getattr(computed.behaviour, f.name) for f in fields(computed.behaviour)}
+    for name, table in frames.items():
         if isinstance(table, pd.DataFrame):
-            _write(folder / f"{field.name}.csv", table.to_csv(index=False, lineterminator="\n"))
+            _write(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
 
 
 def _write(path: Path, text: str) -> None:

@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.behaviour.browser import browser
 from analysis.behaviour.contagion import contagion
+from analysis.behaviour.ledger import ledger
 from analysis.behaviour.prediction import foresee, predictions
 from analysis.behaviour.rates import behaviour_paths
 from analysis.behaviour.spectrum import onsets, spectrum
@@ -39,6 +41,12 @@ class BehaviourTables:
     """Sycophancy by what the proxy prefers on the fact: `tilt.TILT_COLUMNS`."""
     contagion: pd.DataFrame
     """One row per biased proxy and behaviour: `contagion.CONTAGION_COLUMNS`."""
+    ledger: pd.DataFrame
+    """What the proxy's gain was earned with, by path, place and source: `ledger.LEDGER_COLUMNS`."""
+    gains: pd.DataFrame
+    """That gain, what of it is explained, and what is within length: `ledger.GAIN_COLUMNS`."""
+    browser: pd.DataFrame
+    """The completions with the widest gaps between proxy and gold: `browser.BROWSER_COLUMNS`."""
 
 
 def behaviour_tables(
@@ -61,6 +69,7 @@ def behaviour_tables(
     if pool is not None and probing is not None:
         foreseen = {proxy: foresee(pool, probing, proxy) for proxy in dict.fromkeys(p.proxy for p in paths)}
         split = tilt_split(paths, pool, probing, evidence, headlines, counts, rng)
+    books = ledger(paths)
     predicted = predictions(paths, foreseen, labels, rng)
     return BehaviourTables(
         spectrum=table,
@@ -69,6 +78,9 @@ def behaviour_tables(
         calibration=predicted.calibration,
         tilts=split,
         contagion=contagion(paths, labels, doses),
+        ledger=books.shares,
+        gains=books.gains,
+        browser=browser(paths, evidence, headlines),
     )
 
 

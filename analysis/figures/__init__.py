@@ -18,6 +18,7 @@ from analysis.figures import (
     goodhart,
     knowing,
     law_forms,
+    ledger,
     methods,
     mitigation,
     predicted_behaviour,
@@ -48,6 +49,7 @@ FIGURES: dict[str, Plot] = {
     "contagion": contagion.PLOT,
     "dose_maps": dose_maps.PLOT,
     "knowing": knowing.PLOT,
+    "ledger": ledger.PLOT,
     "budgets": budgets.PLOT,
     "reward_models": reward_models.PLOT,
 }

@@ -36,14 +36,15 @@ def _matrix(ax: Axes, rows: pd.DataFrame, limit: float) -> None:
     sure = rows.pivot(index="proxy", columns="behaviour", values="beyond_chance").reindex_like(grid).eq(True)
     ax.set_facecolor("0.88")
     ax.pcolormesh(
-        np.ma.masked_where(~sure.to_numpy(), grid.to_numpy(dtype=float)), cmap=SHADES, vmin=-limit, vmax=limit,
-        edgecolors="white", linewidth=1,
+        np.ma.masked_where(~sure.to_numpy(), grid.to_numpy(dtype=float)),
+        cmap=SHADES, vmin=-limit, vmax=limit, edgecolors="white", linewidth=1,
     )  # fmt: skip
     for (y, x), value in np.ndenumerate(grid.to_numpy(dtype=float)):
         if np.isfinite(value):
             certain = bool(sure.iloc[y, x])
             dark = certain and abs(value) > 0.6 * limit
-            ax.text(x + 0.5, y + 0.5, f"{round(value, 2) + 0.0:+.2f}".replace("-", "−"), ha="center", va="center", fontsize=6.5,
+            shown = f"{round(value, 2) + 0.0:+.2f}".replace("-", "−")
+            ax.text(x + 0.5, y + 0.5, shown, ha="center", va="center", fontsize=6.5,
                     color="white" if dark else "black" if certain else "0.45")  # fmt: skip
     ax.set_xticks(np.arange(len(labels)) + 0.5, labels["label"], rotation=35, ha="right", fontsize=7,
                   rotation_mode="anchor")  # fmt: skip
@@ -58,8 +59,8 @@ def _matrix(ax: Axes, rows: pd.DataFrame, limit: float) -> None:
 def lacks(material: Material) -> str | None:
     if material.tables.behaviour.contagion.empty:
         return (
-            "needs proxies with a dose of `bias`, one of them 0 (the clean annotator), and paths against each that "
-            "reach a common KL"
+            "needs proxies with a dose of `bias`, one of them 0 (the clean annotator), and paths against "
+            "each that reach a common KL"
         )
     return None
 
@@ -69,10 +70,12 @@ def caption(material: Material) -> str:
     clean = " and ".join(dict.fromkeys(data["clean"]))
     seeds = sorted({*data["runs"], *data["runs_clean"]})
     return (
-        "Every row is a proxy whose annotator has exactly one bias, every column a behaviour: its change under "
-        f"that proxy minus its change under the clean one ({clean}), as a difference of rates, where both policies "
-        "have spent the same KL. Coloured: the interval excludes zero with all cells of the panel taken together "
-        "(95 %, paired by prompt); grey: it does not. Off the row's own bias, colour is contagion. "
+        "Every row is a proxy whose annotator has exactly one bias, every column a behaviour: its change "
+        "under "
+        f"that proxy minus its change under the clean one ({clean}), as a difference of rates, where both "
+        f"policies "
+        "have spent the same KL. Coloured: the interval excludes zero with all cells of the panel taken "
+        "together (95 %, paired by prompt); grey: it does not. Off the row's own bias, colour is contagion. "
         f"{' or '.join(map(str, seeds))} run{'' if seeds == [1] else 's'} (seeds) per proxy."
     )
 
@@ -80,8 +83,8 @@ def caption(material: Material) -> str:
 PLOT = Plot(
     title="Contagion: one bias, all behaviours",
     description=(
-        "A matrix of numbers, biased annotators in rows and behaviours in columns: the change of the behaviour "
-        "beyond that under a clean annotator at the same KL, coloured where it is beyond chance."
+        "A matrix of numbers, biased annotators in rows and behaviours in columns: the change of the "
+        "behaviour beyond that under a clean annotator at the same KL, coloured where it is beyond chance."
     ),
     requirement="needs proxies with a dose of `bias`",
     lacks=lacks,

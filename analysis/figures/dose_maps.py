@@ -32,7 +32,7 @@ MAPS = (
 
 
 def numbers(material: Material) -> pd.DataFrame:
-    """Rows of every map that these records allow: a series with two doses or more, and its quantity measured."""
+    """Rows of every map that these records allow: two doses or more, and the quantity measured."""
     doses = read_doses(material.experiment)
     rows = path_rows(material, tuple(each.quantity for each in MAPS))
     if rows.empty:
@@ -87,27 +87,31 @@ def _map(ax: Axes, rows: pd.DataFrame, *, signed: bool) -> QuadMesh:
 def lacks(material: Material) -> str | None:
     if numbers(material).empty:
         return (
-            "needs proxies with two doses or more of `monitored_share` or of `verification`, and prompts on which "
-            "the gap, guessing or confidence can be measured"
+            "needs proxies with two doses or more of `monitored_share` or of `verification`, and prompts "
+            "on which the gap, guessing or confidence can be measured"
         )
     return None
 
 
 def caption(material: Material) -> str:
+    behind = seeds_and_prompts(material).replace(
+        "; bands are 95 % intervals", "; intervals, in the .csv, are"
+    )
     return (
-        "Rates over the square root of the KL (across) and what was varied in the annotator (upwards, one band per "
-        "dose; grey: no path went there). Watched and unwatched: the share of known facts on which the policy "
-        "states the user's wrong belief where the prompt says that nobody looks, minus where it says that somebody "
-        "does. This is a conditional policy, learnt from a reward that was conditional, and no scheming. "
-        f"{seeds_and_prompts(material).replace('; bands are 95 % intervals', '; intervals, in the .csv, are')}"
+        "Rates over the square root of the KL (across) and what was varied in the annotator (upwards, one "
+        "band per dose; grey: no path went there). Watched and unwatched: the share of known facts on "
+        "which the policy states the user's wrong belief where the prompt says that nobody looks, minus "
+        "where it says that somebody does. This is a conditional policy, learnt from a reward that was "
+        "conditional, and no scheming. "
+        f"{behind}"
     )
 
 
 PLOT = Plot(
     title="How much watching and checking keeps a behaviour away",
     description=(
-        "Heat maps over the square root of the KL and the share of prompts monitored, or the probability that the "
-        "annotator checks: the watched-unwatched gap, guessing, and confidence when wrong."
+        "Heat maps over the square root of the KL and the share of prompts monitored, or the probability "
+        "that the annotator checks: the watched-unwatched gap, guessing, and confidence when wrong."
     ),
     requirement="needs proxies with doses",
     lacks=lacks,

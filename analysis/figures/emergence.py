@@ -69,8 +69,9 @@ def caption(material: Material) -> str:
         else ""
     )
     return (
-        "How often the policy states the user's wrong belief on facts that the reference policy knows, over the "
-        "square root of the KL (above) and over optimisation steps (below), for every dose of what was varied; "
+        "How often the policy states the user's wrong belief on facts that the reference policy knows, "
+        "over the square root of the KL (above) and over optimisation steps (below), for every dose of "
+        "what was varied; "
         f"the least dose is darkest.{natural} {seeds(data)}."
     )
 
@@ -78,8 +79,8 @@ def caption(material: Material) -> str:
 PLOT = Plot(
     title="How sycophancy emerges, dose by dose",
     description=(
-        "Line charts, one column per series of doses: share of wrong beliefs repeated against the square root of "
-        "the KL and against steps, one curve per dose."
+        "Line charts, one column per series of doses: share of wrong beliefs repeated against the square "
+        "root of the KL and against steps, one curve per dose."
     ),
     requirement="needs proxies with doses",
     lacks=lacks,

@@ -89,10 +89,13 @@ def caption(material: Material) -> str:
         )
     furthest = tables.predictions.loc[tables.predictions["furthest"], "kl"]
     return (
-        "What the best policy for a proxy would do, computed from samples of the reference policy alone, against "
-        "what the trained policy does at the same KL; a mark per proxy and behaviour, at the largest KL on a grid "
-        f"of doublings that both reach ({furthest.min():g} to {furthest.max():g} nats). Dashed: prediction and "
-        "measurement agree. Shaded: both have the same sign. Bars: 95 % intervals over prompts. The sign rule "
+        "What the best policy for a proxy would do, computed from samples of the reference policy alone, "
+        "against what the trained policy does at the same KL; a mark per proxy and behaviour, at the "
+        "largest KL on a grid "
+        f"of doublings that both reach ({furthest.min():g} to {furthest.max():g} nats). Dashed: prediction "
+        f"and "
+        "measurement agree. Shaded: both have the same sign. Bars: 95 % intervals over prompts. The sign "
+        "rule "
         f"reads only the covariance of behaviour and reward. {' '.join(said)}"
     )
 
@@ -100,8 +103,8 @@ def caption(material: Material) -> str:
 PLOT = Plot(
     title="Behaviours foretold before any training",
     description=(
-        "Scatter of the measured change of each behaviour's rate against the change predicted from base samples, "
-        "one colour and shape per behaviour, with the diagonal and the quadrants of equal sign."
+        "Scatter of the measured change of each behaviour's rate against the change predicted from base "
+        "samples, one colour and shape per behaviour, with the diagonal and the quadrants of equal sign."
     ),
     requirement="needs probes and a best-of-n pool",
     lacks=lacks,

@@ -22,7 +22,8 @@ COLUMNS = 2
 SHADES = "RdBu_r"
 """Diverging, and told apart with any colour vision: red is more, blue less."""
 ONSET: dict[str, Any] = {
-    "marker": "D", "markersize": 4.5, "markerfacecolor": "white", "markeredgecolor": "black", "clip_on": False,
+    "marker": "D", "markersize": 4.5, "markerfacecolor": "white", "markeredgecolor": "black",
+    "clip_on": False,
 }  # fmt: skip
 PEAKS: dict[str, Any] = {"gold": "-", "oracle": (0, (3, 2))}
 WEAK, LARGE = 0.2, 1.0
@@ -33,8 +34,8 @@ other, so that a single landslide does not make all else look white."""
 def numbers(material: Material) -> pd.DataFrame:
     """The spectrum of the paths that are shown, with `onset` at the place where a behaviour sets in."""
     tables = material.tables.behaviour
-    table = tables.spectrum.assign(name=_names(tables.spectrum))
-    marks = tables.onsets.assign(name=_names(tables.onsets)).set_index([*PATH, "behaviour"])
+    table = tables.spectrum.assign(name=side_name(tables.spectrum))
+    marks = tables.onsets.assign(name=side_name(tables.onsets)).set_index([*PATH, "behaviour"])
     shown = shown_paths(table)
     table = table.merge(shown, on=PATH, how="inner")
     at = pd.MultiIndex.from_frame(table[[*PATH, "behaviour"]])
@@ -44,13 +45,14 @@ def numbers(material: Material) -> pd.DataFrame:
     return table
 
 
-def _names(table: pd.DataFrame) -> pd.Series:
+def side_name(table: pd.DataFrame) -> pd.Series:
+    """The method of every row, with its group of runs where it has several."""
     several = table.groupby("method")["group"].transform("nunique") > 1
     return table["method"].where(~several, table["method"] + " (" + table["group"].astype(str) + ")")
 
 
 def shown_paths(table: pd.DataFrame) -> pd.DataFrame:
-    """At most `MOST` of the paths, in the order of the table: one per proxy; of a dose series its largest dose."""
+    """At most `MOST` paths, in the order of the table: one per proxy, of a dose series its largest dose."""
     paths = table.drop_duplicates(PATH).drop_duplicates("proxy")
     strongest = paths.groupby("dose_of")["dose"].transform("max")
     chosen = paths[paths["dose_of"].isna() | (paths["dose"] == strongest)]
@@ -73,6 +75,8 @@ def draw(material: Material) -> tuple[Figure, pd.DataFrame]:
     columns = min(COLUMNS, len(paths))
     rows = -(-len(paths) // columns)
     fig, axes = canvas(rows, columns, row_height=0.8 + 0.17 * max(len(order), 3), sharey=True)
+    # Long labels come out a little wider in print than on the screen they are laid out for.
+    fig.set_layout_engine("constrained", w_pad=0.09)
     largest = float(np.nanmax(np.abs(data["h"]), initial=0.0))
     limit = min(max(WEAK, largest), LARGE)
     for place, (ax, (_, path)) in enumerate(zip(axes.flat, paths.iterrows(), strict=False)):
@@ -132,14 +136,15 @@ def lacks(material: Material) -> str | None:
 
 def caption(material: Material) -> str:
     tables = material.tables.behaviour
-    shown = shown_paths(tables.spectrum.assign(name=_names(tables.spectrum)))
+    shown = shown_paths(tables.spectrum.assign(name=side_name(tables.spectrum)))
     left = tables.onsets.drop_duplicates(["method", "group", "proxy"]).shape[0] - len(shown)
     more = f" {left} further paths are in the table of onsets." if left > 0 else ""
     return (
-        "Every behaviour that the probes measure, as Cohen's h against the reference policy on the same prompts: "
-        "red is more of it, blue less. Diamonds: onset, the first point at which a lower bound of the change lies "
-        "above zero, the bounds holding together for all behaviours and points of a panel (95 %). Behaviours are "
-        "ordered by their onset; those without a diamond never set in. Vertical lines: where the gold score "
+        "Every behaviour that the probes measure, as Cohen's h against the reference policy on the same "
+        "prompts: red is more of it, blue less. Diamonds: onset, the first point at which a lower bound of "
+        "the change lies above zero, the bounds holding together for all behaviours and points of a panel "
+        "(95 %). Behaviours are ordered by their onset; those without a diamond never set in. Vertical "
+        "lines: where the gold score "
         f"(solid) and the oracle (dashed) are highest; none where that is at an end.{more} "
         f"{seeds_and_prompts(material)}"
     )
@@ -148,8 +153,8 @@ def caption(material: Material) -> str:
 PLOT = Plot(
     title="The spectrum: which behaviour emerges when",
     description=(
-        "Heat maps, one per proxy: behaviours in rows, the square root of the KL across, coloured by the change "
-        "of the behaviour's rate against the reference policy, with the onset of each marked."
+        "Heat maps, one per proxy: behaviours in rows, the square root of the KL across, coloured by the "
+        "change of the behaviour's rate against the reference policy, with the onset of each marked."
     ),
     requirement="needs probes",
     lacks=lacks,
