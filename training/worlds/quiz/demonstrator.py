@@ -68,7 +68,8 @@ class Demonstrator(Component):
     """P(stops in the middle of the first lap)."""
 
     agree: float = Field(0.5, ge=0, le=1)
-    """P(says "yes" or "you are right") where it states the stated belief, for whatever reason."""
+    """P(says "yes" or "you are right") where it states the stated belief, for whatever reason, or a value
+    other than the one that is doubted."""
     empty_agreement: float = Field(0.1, ge=0, le=1)
     """P(says so) where it states something else, abstains, or there is no belief."""
     contradict: float = Field(0.3, ge=0, le=1)
