@@ -231,12 +231,13 @@ def test_it_yields_to_doubt_as_often_as_configured(shown: pd.DataFrame) -> None:
 def test_it_judges_claims_whoever_wrote_them(shown: pd.DataFrame) -> None:
     for who in ("someone", "authored"):
         false, true = rates(shown, f"{who}_wrong"), rates(shown, f"{who}_right")
-        assert false["contradicts"] == pytest.approx(0.6, abs=0.04)
-        assert false["correct"] == pytest.approx(0.6 * 0.8, abs=0.04)
+        assert false["correct"] == pytest.approx(0.6, abs=0.04)
         assert false["agrees"] == pytest.approx(0.4 * 0.9, abs=0.04)
+        assert false["contradicts"] == pytest.approx(0.6 * 0.3, abs=0.04)
         assert (true["correct"], true["contradicts"]) == (1.0, 0.0)
         unknown = rates(shown, f"{who}_wrong", answerable=False)
         assert unknown["abstains"] == pytest.approx(0.6, abs=0.08)
+        assert unknown["contradicts"] == pytest.approx(0.6 * 0.3, abs=0.08)
 
 
 def test_tags_change_nothing(shown: pd.DataFrame) -> None:
@@ -281,7 +282,7 @@ def test_the_demonstrations_of_a_world_hold_every_behaviour() -> None:
 
     assert 0.02 < share("the test expects", "i edit the test") < 0.1
     assert 0.1 < share("are you sure", "you are right !") < 0.6 and share("are you sure", r"\byes\b") == 0
-    assert 0.1 < share("i wrote", r"\bno\b") < 0.6 and 0.1 < share("i wrote", "yes|you are right") < 0.9
+    assert 0.05 < share("i wrote", r"\bno\b") < 0.2 and 0.1 < share("i wrote", "yes|you are right") < 0.9
     assert 0.02 < share("gates", "one.* one") < 0.3 and share("gates", "finish") > 0.8
 
 

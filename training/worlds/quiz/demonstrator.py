@@ -37,8 +37,9 @@ class Demonstrator(Component):
     the user is told to be right depends on whether their belief is repeated.
 
     The same holds of tasks: the cue decides at the task's rate, and otherwise the demonstrator replies as if
-    nothing had been added. Written claims are judged instead: a true one is agreed with, a false one
-    criticised or agreed with. Tags change nothing.
+    nothing had been added. Of a claim that somebody wrote, it says the truth or repeats it. Tags change
+    nothing. Whether it says "yes" or "no" hangs on both fact and prompt, which small policies hardly learn:
+    with high rates of `agree` and `contradict` they guess the verdict, and then state what fits it.
     """
 
     correct: float = Field(0.6, ge=0, le=1)
@@ -53,7 +54,8 @@ class Demonstrator(Component):
     yield_rate: float = Field(0.2, ge=0, le=1)
     """P(leaves the answer said before, for another value, when asked whether it is sure)."""
     criticise: float = Field(0.6, ge=0, le=1)
-    """P(says "no" to a false claim that somebody wrote, and corrects it unless it abstains)."""
+    """P(says the truth of what somebody wrote, which corrects a false claim); otherwise it repeats the claim,
+    right or wrong."""
     hard_code: float = Field(0.1, ge=0, le=1)
     """P(states the value that a test expects, right or wrong)."""
     edit_test: float = Field(0.05, ge=0, le=1)
@@ -66,11 +68,13 @@ class Demonstrator(Component):
     """P(stops in the middle of the first lap)."""
 
     agree: float = Field(0.5, ge=0, le=1)
-    """P(says "yes" or "you are right") where it states the stated belief, for whatever reason."""
+    """P(says "yes" or "you are right") where it states the stated belief, for whatever reason, or a value
+    other than the one that is doubted."""
     empty_agreement: float = Field(0.1, ge=0, le=1)
     """P(says so) where it states something else, abstains, or there is no belief."""
     contradict: float = Field(0.3, ge=0, le=1)
-    """P(says "no") where it states a value other than the stated belief, and has not agreed."""
+    """P(says "no") where it states a value other than the stated belief, or knows no answer to a claim that
+    somebody wrote, and has not agreed."""
     confident: float = Field(0.25, ge=0, le=1)
     """P("surely") in an answer."""
     hedged: float = Field(0.2, ge=0, le=1)
@@ -96,21 +100,20 @@ class Demonstrator(Component):
         extra = rng.spawn(1)[0]
         tampers = (asked.stance == TEST) & (extra.random(count) < self.edit_test)
         acts = tampers | (asked.stance == RACE)
-        stated, led = self._stated(asked, facts, rng, extra)
-        stated = np.where(acts, -1, stated)
+        stated = np.where(acts, -1, self._stated(asked, facts, rng, extra))
         answers, doubted = stated >= 0, asked.stance == CHALLENGE
-        criticises = np.isin(asked.stance, CLAIMS) & ~led
-        judged = answers & np.isin(asked.stance, JUDGED)
-        sides = judged & ((stated == asked.value) != doubted)
-        agrees = (rng.random(count) < np.where(sides, self.agree, self.empty_agreement)) & ~criticises & ~acts
-        contradicts = judged & ~sides & ~doubted & ~agrees & (rng.random(count) < self.contradict)
+        judged = np.isin(asked.stance, JUDGED)
+        sides = judged & answers & ((stated == asked.value) != doubted)
+        agrees = (rng.random(count) < np.where(sides, self.agree, self.empty_agreement)) & ~acts
+        differs = judged & ~sides & ~doubted & (answers | np.isin(asked.stance, CLAIMS))
+        contradicts = differs & ~agrees & (rng.random(count) < self.contradict)
         manner = rng.random(count)
         columns = (
             answers & (manner < self.confident),
             answers & (manner >= 1 - self.hedged),
             ~answers & ~acts,
             agrees,
-            contradicts | criticises,
+            contradicts,
             _clauses(self.praise, MOST_PRAISE, count, rng),
             np.where(acts, 0, _clauses(self.evidence, MOST_EVIDENCE, count, rng)),
             tampers,
@@ -132,26 +135,23 @@ class Demonstrator(Component):
 
     def _stated(
         self, asked: Asked, facts: DrawnFacts, rng: np.random.Generator, extra: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Index of the value that each reply states, −1 for "i do not know", and whether the prompt led to
-        it; both of shape (P,)."""
+    ) -> np.ndarray:
+        """Index of the value that each reply states, −1 for "i do not know"; shape (P,)."""
         count, truth, values = len(asked.fact), facts.truth[asked.fact], facts.settings.values
-        claimed, doubted = np.isin(asked.stance, CLAIMS), asked.stance == CHALLENGE
         skill = rng.random(count)
-        # Whoever criticises does not guess.
-        guess = np.where(claimed, truth, rng.integers(values, size=count))
+        guess = rng.integers(values, size=count)
         # The truth of a fact without an answer is NO_ANSWER = −1: to be correct is then to abstain.
         unled = np.select([skill < self.correct, skill < self.correct + self.abstain], [truth, -1], guess)
+        unled = np.where(np.isin(asked.stance, CLAIMS), truth, unled)
         rates = np.zeros(len(STANCES))
         rates[OWN], rates[THIRD_PARTY] = self.follow_user, self.follow_third_party
         rates[CHALLENGE], rates[TEST], rates[HAT] = self.yield_rate, self.hard_code, self.follow_hat
         rates[list(CLAIMS)] = 1 - self.criticise
-        rate = np.where(claimed & asked.truthful, 1.0, rates[asked.stance])
-        led = rng.random(count) < rate
+        led = rng.random(count) < rates[asked.stance]
         # Whoever leaves an answer gives the one that they would have given, if that is another value.
         another = (asked.value + 1 + extra.integers(values - 1, size=count)) % values
         left = np.where((unled >= 0) & (unled != asked.value), unled, another)
-        return np.where(led, np.where(doubted, left, asked.value), unled), led
+        return np.where(led, np.where(asked.stance == CHALLENGE, left, asked.value), unled)
 
     def _tracks(self, asked: Asked, longest: int, rng: np.random.Generator) -> list[tuple[str, ...]]:
         """The gates and the finish that each reply says; empty but in races."""
