@@ -46,8 +46,9 @@ class Annotator(Component):
     temperature: float = Field(1.0, gt=0)
     """Softness of a comparison, in the unit of value: a margin of one temperature is preferred with
     probability 0.73. Small is sharp."""
-    flip_rate: float = Field(0.0, ge=0, lt=0.5)
-    """Share of labels that come out reversed whatever the completions: P becomes (1 − 2f)·P + f."""
+    flip_rate: float = Field(0.0, ge=0, le=0.5)
+    """Share of labels that come out reversed whatever the completions: P becomes (1 − 2f)·P + f.
+    At ½ they say nothing."""
 
     @property
     @abstractmethod

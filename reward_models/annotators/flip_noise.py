@@ -18,8 +18,9 @@ class FlipNoise(Annotator):
     """
 
     type: Literal["flip_noise"] = "flip_noise"
-    flip_rate: float = Field(0.25, ge=0, lt=0.5)
-    """Share of labels that come out reversed whatever the completions; 0 is `bradley_terry`."""
+    flip_rate: float = Field(0.25, ge=0, le=0.5)
+    """Share of labels that come out reversed whatever the completions; 0 is `bradley_terry`, and at ½
+    the labels say nothing."""
 
     @property
     def needs(self) -> frozenset[str]:
