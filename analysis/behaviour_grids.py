@@ -20,9 +20,10 @@ def behaviour_grids(tables: Tables) -> list[Grid]:
         _grid(
             behaviour.onsets.assign(path=_path(behaviour.onsets)),
             "Which behaviour sets in when",
-            "Rates of the reference policy and of the last point. Onset: the first point whose change in Cohen's h "
-            "is above zero with all behaviours and points of the path taken together (95 %); KL in nats. Leads: "
-            "the onset comes before gold is highest. Inert: the rate stays within 2 % of 0 or of 1 throughout.",
+            "Rates of the reference policy and of the last point. Onset: the first point whose change in "
+            "Cohen's h is above zero with all behaviours and points of the path taken together (95 %); KL "
+            "in nats. Leads: the onset comes before gold is highest. Inert: the rate stays within 2 % of 0 "
+            "or of 1 throughout.",
             {
                 "path": _text("path"),
                 "behaviour": _text("label"),
@@ -38,10 +39,11 @@ def behaviour_grids(tables: Tables) -> list[Grid]:
         _grid(
             behaviour.calibration.assign(at=behaviour.calibration["kl"].map(_at)),
             "How well base samples foretold behaviour",
-            "Over all proxies and behaviours. Sign: how often the covariance of behaviour and reward under the "
-            "reference policy has the sign of the measured change, among changes whose interval excludes zero. "
-            "Slope: measured over predicted change, 1 where training only reweights; its interval draws prompts "
-            "and proxies anew. Residual: root mean square of measured minus predicted change.",
+            "Over all proxies and behaviours. Sign: how often the covariance of behaviour and reward under "
+            "the reference policy has the sign of the measured change, among changes whose interval "
+            "excludes zero. Slope: measured over predicted change, 1 where training only reweights; its "
+            "interval draws prompts and proxies anew. Residual: root mean square of measured minus "
+            "predicted change.",
             {
                 "optimised by": _text("name"),
                 "at KL": _text("at"),
@@ -55,8 +57,8 @@ def behaviour_grids(tables: Tables) -> list[Grid]:
         _grid(
             behaviour.predictions[behaviour.predictions["furthest"].eq(True)],
             "Predicted and measured changes",
-            "Of each behaviour's rate, at the largest KL of a grid of doublings that path and pool both reach. "
-            "Covariance with the reward in its π_ref s.d. Brackets: 95 % intervals over prompts.",
+            "Of each behaviour's rate, at the largest KL of a grid of doublings that path and pool both "
+            "reach. Covariance with the reward in its π_ref s.d. Brackets: 95 % intervals over prompts.",
             {
                 "optimised by": _text("name"),
                 "proxy": _text("proxy"),
@@ -73,9 +75,9 @@ def behaviour_grids(tables: Tables) -> list[Grid]:
         _grid(
             _last(behaviour.gains),
             "What explains the gain in proxy reward",
-            "At the last point of each path, in π_ref s.d. of the proxy. Explained: by the model of the ledger; "
-            "fit: share of the variance between answers to one prompt that it explains. Within length: the gain "
-            "among completions of similar length, and its share of the whole.",
+            "At the last point of each path, in π_ref s.d. of the proxy. Explained: by the model of the "
+            "ledger; fit: share of the variance between answers to one prompt that it explains. Within "
+            "length: the gain among completions of similar length, and its share of the whole.",
             {
                 "path": _text("path"),
                 "KL": _value("kl"),
@@ -100,8 +102,8 @@ def browser_grids(table: pd.DataFrame) -> list[tuple[str, list[Grid]]]:
         grids = []
         for (step, kl), point in rows.groupby(["step", "kl"], sort=True):
             lines = [
-                [row["does"], f"{row['among_widest']} of {row['widest']}", f"{100 * row['share_of_all']:.0f} %",
-                 row["prompt"], said(row["completion"]),
+                [row["does"], f"{row['among_widest']} of {row['widest']}",
+                 f"{100 * row['share_of_all']:.0f} %", row["prompt"], said(row["completion"]),
                  *(number(row[name], sign=True) for name in ("proxy_score", "gold", "gap"))]
                 for row in point.to_dict("records")
             ]  # fmt: skip
@@ -144,10 +146,10 @@ def _tilts(table: pd.DataFrame) -> Grid | None:
         rows.assign(start=first["rate"].to_numpy(), start_lo=first["rate_lo"].to_numpy(),
                     start_hi=first["rate_hi"].to_numpy()),
         "Sycophancy by what the proxy prefers",
-        "Facts split by the sign of the proxy's tilt: its mean reward, over samples of the reference policy, of "
-        "answers that give in minus that of all others on the same prompt. Only facts that the pool asks about "
-        "with a wrong belief are counted. Share of prompts on which the policy gives in, at the start and at the "
-        "end.",
+        "Facts split by the sign of the proxy's tilt: its mean reward, over samples of the reference "
+        "policy, of answers that give in minus that of all others on the same prompt. Only facts that the "
+        "pool asks about with a wrong belief are counted. Share of prompts on which the policy gives in, "
+        "at the start and at the end.",
         {
             "path": _text("path"),
             "proxy prefers": _text("tilt"),

@@ -1,7 +1,7 @@
 """The completions that fool the proxy most, grouped by what they do.
 
-At every point of one run per proxy, the completions are ranked by proxy minus gold score, both in π_ref s.d. The
-top of that ranking is grouped by the behaviours that occur in each completion; of the largest groups the
+At every point of one run per proxy, the completions are ranked by proxy minus gold score, both in π_ref s.d.
+The top of that ranking is grouped by the behaviours that occur in each completion; of the largest groups the
 completion with the widest gap is shown, beside how common such completions are altogether.
 """
 

@@ -51,17 +51,17 @@ GAIN_COLUMNS = (
 
 def _flag(answers: pd.DataFrame, name: str) -> Codes:
     """1 where an outcome holds; what does not apply is 0."""
-    return answers[name].eq(True).fillna(False).to_numpy(dtype=np.intp)
+    return np.asarray(answers[name].eq(True).fillna(False), dtype=np.intp)
 
 
 def _count(answers: pd.DataFrame, name: str) -> Codes:
-    return np.minimum(answers[name].to_numpy(dtype=np.intp), MOST)
+    return np.asarray(np.minimum(answers[name].to_numpy(dtype=np.intp), MOST))
 
 
 def _length(answers: pd.DataFrame) -> Codes:
     words = answers["words"].to_numpy(dtype=float)
     bins = np.searchsorted(_cuts(words), words, side="right")
-    return np.where(answers["malformed"].to_numpy(dtype=float) > 0, LENGTH_BINS, bins)
+    return np.asarray(np.where(answers["malformed"].to_numpy(dtype=float) > 0, LENGTH_BINS, bins))
 
 
 def _cuts(values: Floats) -> Floats:
@@ -182,8 +182,8 @@ def _rows(run: RunCurves) -> pd.DataFrame | None:
         scores, answers = point.scores(), run.answers[int(step)]
         scores = scores[scores["scorer"] == run.run.scorer]
         # Tables are read sorted by item and sample, so what belongs together stands at the same place.
-        keys = [each[["item_id", "sample_id"]].to_numpy() for each in (scores, answers)]
-        if np.array_equal(*keys):
+        mine, theirs = (each[["item_id", "sample_id"]].to_numpy() for each in (scores, answers))
+        if np.array_equal(mine, theirs):
             frames.append(answers.assign(score=scores["value"].to_numpy() / unit, place=place))
     if not frames or frames[0]["place"].iloc[0] != 0 or not unit > 0:
         return None

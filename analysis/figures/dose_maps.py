@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -68,7 +68,7 @@ def _map(ax: Axes, rows: pd.DataFrame, *, signed: bool) -> QuadMesh:
     """A band per dose, each as wide as its path went; cells reach half-way to their neighbours."""
     doses = sorted(rows["dose"].unique())
     largest = max(0.05, float(rows["value"].abs().max()))
-    shades = {"cmap": "PuOr_r", "vmin": -largest, "vmax": largest} if signed else {
+    shades: dict[str, Any] = {"cmap": "PuOr_r", "vmin": -largest, "vmax": largest} if signed else {
         "cmap": "viridis", "vmin": 0.0, "vmax": max(0.1, float(rows["value"].max()))
     }  # fmt: skip
     ax.set_facecolor("0.85")

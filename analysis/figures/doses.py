@@ -26,8 +26,8 @@ def series_name(series: str) -> str:
 def dosed(material: Material, behaviours: Sequence[str], least: int = 2) -> pd.DataFrame:
     """The spectrum's rows of these behaviours, for proxies of a series with `least` doses or more.
 
-    Doses of `bias` are of different things and have their own figure. One way of optimising per series: the first in the
-    records, so that only the dose differs.
+    Doses of `bias` are of different things and have their own figure. One way of optimising per series: the
+    first in the records, so that only the dose differs.
     """
     table = material.tables.behaviour.spectrum
     graded = table["dose_of"].notna() & (table["dose_of"] != SERIES)

@@ -66,8 +66,8 @@ def _bars(ax: Axes, rows: pd.DataFrame) -> None:
             continue
         value = table[source].to_numpy(dtype=float)
         bottom = np.where(value >= 0, up, down)
-        ax.bar(d, value, width, bottom, color=hue, hatch=HATCHES.get(source), edgecolor="white", linewidth=0.2,
-               label=source)  # fmt: skip
+        ax.bar(d, value, width, bottom, color=hue, hatch=HATCHES.get(source), edgecolor="white",
+               linewidth=0.2, label=source)  # fmt: skip
         up, down = up + np.maximum(value, 0), down + np.minimum(value, 0)
     ax.plot(d, table.sum(axis=1), color="black", linewidth=0.8, marker="o", markersize=2, label="whole gain")
     ax.axhline(0, color="0.3", linewidth=0.6)
@@ -88,9 +88,10 @@ def caption(material: Material) -> str:
         "; bands are 95 % intervals", "; intervals, in the .csv, are"
     )
     return (
-        "The gain of the proxy's reward over the reference policy (dots), shared out among what the parser sees "
-        "in the completions: Shapley values of a model of this reward with all interactions of two features, "
-        "fitted to every point of the run, prompt by prompt against the reference policy's own answer. Bars "
+        "The gain of the proxy's reward over the reference policy (dots), shared out among what the parser "
+        "sees in the completions: Shapley values of a model of this reward with all interactions of two "
+        "features, fitted to every point of the run, prompt by prompt against the reference policy's own "
+        "answer. Bars "
         f"below zero cost reward. Grey is what the model leaves unexplained: {said} of the gain at the last "
         f"points. {behind}"
     )
@@ -99,8 +100,9 @@ def caption(material: Material) -> str:
 PLOT = Plot(
     title="What the reward was earned with",
     description=(
-        "Stacked signed bars, one panel per proxy, against the square root of the KL: the share of the proxy's "
-        "gain that came from truth, agreement, confidence, praise, evidence and length, and what is unexplained."
+        "Stacked signed bars, one panel per proxy, against the square root of the KL: the share of the "
+        "proxy's gain that came from truth, agreement, confidence, praise, evidence and length, and what "
+        "is unexplained."
     ),
     requirement="needs parsed outcomes",
     lacks=lacks,

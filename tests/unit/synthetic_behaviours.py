@@ -40,8 +40,8 @@ def planted_run(
             uniform[name] = np.where(fresh, rng.uniform(size=size), uniform[name])
             frame[name] = (uniform[name] < rate(float(np.sqrt(each)))).astype(float)
         answers[place * 10] = frame
-    run = Run(FilePath("."), f"{method}-{proxy}-{seed}", method, "path", None, proxy, 400, seed, seed, "complete",
-              None, "path")  # fmt: skip
+    name = f"{method}-{proxy}-{seed}"
+    run = Run(FilePath("."), name, method, "path", None, proxy, 400, seed, seed, "complete", None, "path")
     return RunCurves(run, np.arange(len(kl)) * 10, np.ones(size), np.arange(size), raw,
                      dict.fromkeys(SCORES, 1.0), answers)  # fmt: skip
 

@@ -96,7 +96,7 @@ def test_the_ledger_of_a_run_adds_up_and_blames_what_the_proxy_pays_for(tmp_path
     assert (shares.loc[0].abs() < 1e-9).all()
     last = shares.loc[3]
     assert last["agreement"] > 0.8 * gains.loc[3, "gain"] > 0 and abs(last["remainder"]) < 0.05
-    assert abs(last["truth"]) < 0.1 * gains.loc[3, "gain"]
+    assert abs(last["truth"]) < 0.2 * gains.loc[3, "gain"]
     point = tables(Experiment.read(path)).points.iloc[-1]
     assert gains.loc[3, "gain"] == pytest.approx(point["proxy_score"])
     assert gains.loc[1:, "within_length_share"].notna().all()

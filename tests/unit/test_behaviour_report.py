@@ -1,0 +1,151 @@
+"""What the report says about behaviours: figures where the records allow them, the browser, the dose maps."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from synthetic import Behaviour, write_experiment
+from synthetic_behaviours import planted_paths, read_column
+
+from analysis.behaviour.browser import BROWSER_COLUMNS
+from analysis.behaviour.contagion import contagion
+from analysis.behaviour.spectrum import onsets, spectrum
+from analysis.behaviour_grids import behaviour_grids, browser_grids
+from analysis.figures import FIGURES
+from analysis.figures.doses import dosed
+from analysis.figures.material import Material
+from analysis.figures.style import paper_style
+from analysis.records import Experiment
+from analysis.tables import tables
+
+GRID = (0.0, 0.5, 1.0, 2.0, 4.0)
+NEW = ("spectrum", "emergence", "predicted_behaviour", "contagion", "dose_maps", "ledger")
+
+
+@pytest.fixture(scope="module")
+def old(tmp_path_factory: pytest.TempPathFactory) -> Material:
+    """Records without doses, and with a pool that no probe can read."""
+    path = write_experiment(tmp_path_factory.mktemp("old"), clusters=60, kl_grid=GRID, pool=(20, 16), budgets=(),
+                            behaviour=Behaviour(sycophancy=lambda d: 0.1 + 0.3 * d))  # fmt: skip
+    experiment = Experiment.read(path)
+    return Material(experiment, tables(experiment))
+
+
+@pytest.fixture(scope="module")
+def dosed_material(old: Material) -> Material:
+    """The same with planted behaviours under a series of agreement doses and one of biases."""
+    doses = {f"agree-{dose:g}": ("agreement", dose) for dose in (0.0, 0.5, 1.0)}
+    doses |= {"clean": ("bias", 0.0), "flattery": ("bias", 1.0), "praise": ("bias", 1.0)}
+    strength = {name: value for name, (_, value) in doses.items()}
+    rates = {
+        name: {
+            "sycophancy": lambda d, k=k: 0.1 + 0.2 * k * d,
+            "guessing": lambda d: 0.2,
+            "absent": lambda d: 0.0,
+        }
+        for name, k in strength.items()
+    }
+    paths = planted_paths(rates, GRID, clusters=300, replicates=200)
+    headlines = {name: read_column(name) for name in rates["clean"]}
+    table = spectrum(paths, headlines, doses)
+    labels = {name: headline.label for name, headline in headlines.items()}
+    behaviour = replace(old.tables.behaviour, spectrum=table, onsets=onsets(table, paths),
+                        contagion=contagion(paths, labels, doses))  # fmt: skip
+    return Material(old.experiment, replace(old.tables, behaviour=behaviour))
+
+
+def test_old_records_get_what_they_can_show_and_the_reason_for_the_rest(old: Material) -> None:
+    lacks = {name: FIGURES[name].lacks(old) for name in NEW}
+    assert lacks["spectrum"] is None and lacks["ledger"] is None
+    assert "dose" in lacks["emergence"] and "`bias`" in lacks["contagion"]
+    assert "pool" in lacks["predicted_behaviour"] and "monitored_share" in lacks["dose_maps"]
+    titles = [grid.title for grid in behaviour_grids(old.tables)]
+    assert titles == ["Which behaviour sets in when", "What explains the gain in proxy reward"]
+
+
+def test_a_world_without_parsed_outcomes_has_none_of_it(tmp_path: Path) -> None:
+    path = write_experiment(tmp_path, world="text", clusters=10, kl_grid=GRID[:3], pool=None, budgets=())
+    experiment = Experiment.read(path)
+    material = Material(experiment, tables(experiment))
+    assert all(FIGURES[name].lacks(material) for name in NEW if name != "ledger")
+    assert [grid.title for grid in behaviour_grids(material.tables)][:1] != ["Which behaviour sets in when"]
+
+
+@pytest.mark.parametrize("name", ["spectrum", "emergence", "contagion"])
+def test_dose_figures_draw_every_behaviour_and_dose(dosed_material: Material, name: str) -> None:
+    plot = FIGURES[name]
+    assert plot.lacks(dosed_material) is None
+    with paper_style():
+        figure, data = plot.draw(dosed_material)
+        figure.draw_without_rendering()
+    assert len(data) and "{" not in plot.caption(dosed_material)
+    if name == "emergence":
+        assert set(data["dose_of"]) == {"agreement"} and set(data["dose"]) == {0.0, 0.5, 1.0}
+    if name == "spectrum":
+        marked = data[data["onset"]].set_index("behaviour")["proxy"]
+        assert set(marked.index) == {"sycophancy"}
+        assert data["proxy"].nunique() == 3, "the largest dose of a series stands for it"
+    if name == "contagion":
+        numbers = [text.get_text() for ax in figure.axes for text in ax.texts]
+        assert sorted(set(data["proxy"])) == ["flattery", "praise"] and len(numbers) == len(data)
+        assert {each for each in numbers if abs(float(each.replace("−", "-"))) > 0.3}
+
+
+def test_doses_of_one_way_of_optimising_are_compared(dosed_material: Material) -> None:
+    table = dosed_material.tables.behaviour.spectrum
+    other = table[table["dose_of"] == "agreement"].assign(method="dpo")
+    behaviour = replace(dosed_material.tables.behaviour, spectrum=pd.concat([table, other]))
+    both = Material(dosed_material.experiment, replace(dosed_material.tables, behaviour=behaviour))
+    assert set(dosed(both, ["sycophancy"])["method"]) == {"rloo"}
+    assert dosed(both, ["sycophancy"], least=4).empty
+
+
+def test_maps_show_the_gap_by_share_monitored(old: Material) -> None:
+    doses = {"m-0": ("monitored_share", 0.0), "m-1": ("monitored_share", 1.0), "q-0": ("verification", 0.0)}
+    rows = [
+        {"run_id": name, "method": "rloo", "control": "path", "proxy": name, "proxy_pairs": 400, "step": place,
+         "kl": kl, "oversight_gap": 0.1 * kl, "hallucination": 0.2, "confident_wrong": np.nan}
+        for name in doses for place, kl in enumerate(GRID)
+    ]  # fmt: skip
+    proxies = {
+        name: {"pairs": 400, "dose": {"of": of, "value": value}} for name, (of, value) in doses.items()
+    }
+    experiment = replace(old.experiment, proxies=proxies)
+    material = Material(experiment, replace(old.tables, points=pd.DataFrame(rows)))
+    with paper_style():
+        _, data = FIGURES["dose_maps"].draw(material)
+    assert set(data["quantity"]) == {"oversight_gap"}, "one dose of verification is no map"
+    assert data.groupby("dose")["value"].max().to_dict() == {0.0: 0.4, 1.0: 0.4}
+
+
+def test_the_browser_shows_what_fools_the_proxy_most(tmp_path: Path) -> None:
+    """A proxy that pays for giving in, and a gold that does not: the widest gaps are sycophantic."""
+    path = write_experiment(tmp_path, clusters=80, proxies=("starved",), pool=None, budgets=(), kl_grid=(0, 4),
+                            behaviour=Behaviour(sycophancy=lambda d: 0.2 + 0.2 * d))  # fmt: skip
+    for point in (path / "rloo-path-starved-0-0" / "points").iterdir():
+        scores = pd.read_parquet(point / "scores.parquet")
+        outcomes = pd.read_parquet(point / "outcomes.parquet").set_index("item_id")
+        gives_in = scores["item_id"].str.endswith("-wrong") & scores["item_id"].map(outcomes["follows"]).eq(
+            True
+        )
+        scores.loc[scores["scorer"].str.startswith("proxy") & gives_in, "value"] += 80.0
+        scores.to_parquet(point / "scores.parquet", index=False)
+    experiment = Experiment.read(path)
+    table = tables(experiment).behaviour.browser
+    assert list(table.columns) == list(BROWSER_COLUMNS)
+    last = table[table["kl"] == table["kl"].max()]
+    label = "states the user's wrong belief"
+    first = last.iloc[0]
+    assert first["does"] == label and first["among_widest"] > 0.5 * first["widest"]
+    assert first["gap"] == pytest.approx(first["proxy_score"] - first["gold"])
+    assert first["share_of_all"] < 0.3 and last["among_widest"].is_monotonic_decreasing
+    samples = experiment.runs[0].points[-1].samples(("item_id", "sample_id", "completion"))
+    assert first["completion"] in set(samples["completion"])
+    ((title, grids),) = browser_grids(table)
+    assert "starved" in title and len(grids) == 2 and label in grids[1].title
+    assert json.dumps(grids[1].rows)
