@@ -176,11 +176,12 @@ class _Planner:
         return trained
 
     def policies(self, group: str, run: RunGroup, proxies: Mapping[tuple[str, int], Stage]) -> None:
-        config, method = self.config, run.policy or self.config.policy
+        config = self.config
         for (name, replicate), proxy in proxies.items():
             if run.proxies is not None and name not in run.proxies:
                 continue
             for budget, seed in _cells(run):
+                method = (run.policy or config.policy).against(config.proxies[name].pairs)
                 labels: dict[str, Any] = {"labels": proxy.inputs["labels"]} if method.reads_annotator else {}
                 run_id = _run_id(config, method.type, group, run, name, replicate, budget, seed)
                 train = self.add(
