@@ -1,4 +1,4 @@
-"""How a table for people is written: values rounded, intervals beside them, a dash where there is no number."""
+"""How a table for people is written: rounded values, intervals beside them, a dash where nothing is known."""
 
 from __future__ import annotations
 
