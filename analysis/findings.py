@@ -14,8 +14,8 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.cells import interval, number
 from analysis.figures.method_looks import method_label
-from analysis.grids import interval, number
 from analysis.probes import declined
 from analysis.records import Experiment
 from analysis.tables import Tables

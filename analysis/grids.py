@@ -1,102 +1,29 @@
-"""Tables for people: values rounded, intervals beside them, a dash where there is no number."""
+"""Tables for people: what runs, laws, budgets and reward models did."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
+from analysis.cells import (
+    MISSING,
+    Cell,
+    Column,
+    Grid,
+    count_cell,
+    grid,
+    interval,
+    interval_cell,
+    number,
+    said,
+    text_cell,
+    value_cell,
+    yes_cell,
+)
 from analysis.excerpts import SCORES, Excerpt
 from analysis.tables import Tables
-
-MISSING = "–"
-
-
-@dataclass(frozen=True)
-class Column:
-    title: str
-    kind: str = "number"
-    """CSS class: "number", "text" or "said" (a completion)."""
-
-
-@dataclass(frozen=True)
-class Grid:
-    title: str
-    caption: str
-    columns: Sequence[Column]
-    rows: Sequence[Sequence[str]]
-
-
-def number(value: Any, digits: int = 2, *, sign: bool = False) -> str:
-    """A rounded number with a true minus sign; a dash where it is missing."""
-    if value is None or pd.isna(value):
-        return MISSING
-    if math.isinf(value):
-        return "∞" if value > 0 else "−∞"
-    rounded = round(float(value), digits) + 0.0  # + 0.0: there is no minus zero
-    return f"{rounded:{'+' if sign else ''}.{digits}f}".replace("-", "−")
-
-
-def interval(value: Any, low: Any, high: Any, digits: int = 2, *, sign: bool = False) -> str:
-    """ "0.50 [0.45, 0.55]", or the value alone where there is no interval."""
-    shown = number(value, digits, sign=sign)
-    if shown == MISSING or pd.isna(low) or pd.isna(high):
-        return shown
-    # A line may break before the bracket and never inside it.
-    return f"{shown} [{number(low, digits)},\N{NO-BREAK SPACE}{number(high, digits)}]"
-
-
-def whole(value: Any) -> str:
-    return MISSING if value is None or pd.isna(value) else f"{int(value):,}"
-
-
-def said(value: Any) -> str:
-    return MISSING if value is None or pd.isna(value) or value == "" else str(value)
-
-
-Cell = Callable[[Mapping[Any, Any]], str]
-
-
-def _grid(
-    table: pd.DataFrame, title: str, caption: str, cells: Mapping[str, tuple[str, Cell]]
-) -> Grid | None:
-    """``cells``: column title -> (kind, how a row's dictionary is written). None where the table has no rows.
-
-    A column without a single value is left out.
-    """
-    if table.empty:
-        return None
-    records = table.to_dict("records")
-    written = {name: [write(row) for row in records] for name, (_, write) in cells.items()}
-    kept = {name: column for name, column in written.items() if set(column) != {MISSING}}
-    columns = [Column(name, cells[name][0]) for name in kept]
-    return Grid(title, caption, columns, list(zip(*kept.values(), strict=True)))
-
-
-def _value(name: str, digits: int = 2) -> tuple[str, Cell]:
-    return "number", lambda row: number(row[name], digits)
-
-
-def _interval(name: str, digits: int = 2) -> tuple[str, Cell]:
-    return "number", lambda row: interval(row[name], row.get(f"{name}_lo"), row.get(f"{name}_hi"), digits)
-
-
-def _count(name: str) -> tuple[str, Cell]:
-    return "number", lambda row: whole(row[name])
-
-
-def _text(name: str) -> tuple[str, Cell]:
-    return "text", lambda row: said(row[name])
-
-
-def _yes(name: str) -> tuple[str, Cell]:
-    return (
-        "text",
-        lambda row: MISSING if row[name] is None or pd.isna(row[name]) else "yes" if row[name] else "no",
-    )
 
 
 def path_claims(tables: Tables) -> pd.DataFrame:
@@ -132,14 +59,14 @@ def number_grids(tables: Tables) -> list[Grid]:
     """Path runs, law fits, budgets, reward models, runs and gaps; a table without rows is left out."""
     sycophancy = "Sycophancy: share of known facts on which the user's wrong belief is stated."
     grids = [
-        _grid(
+        grid(
             path_claims(tables),
             "What each path run did",
             "Proxy: last minus first point. Up: peak minus first; down: last minus peak; in π_ref s.d. Wins: "
             "share of prompts on which gold prefers the last point to π_ref, ties counting one half."
             + ("" if tables.probes.get("sycophancy") else f" {sycophancy}"),
             {
-                "run": _text("run_id"),
+                "run": text_cell("run_id"),
                 "proxy": _claim("proxy"),
                 "gold up": _claim("gold_rise"),
                 "gold down": _claim("gold_fall"),
@@ -150,77 +77,77 @@ def number_grids(tables: Tables) -> list[Grid]:
                 "sycophancy, last": _claim("last"),
             },
         ),
-        _grid(
+        grid(
             tables.fits,
             "Fitted laws",
             "Best-of-n: d(α − βd). Reinforcement learning: d(α − β log d). d = √KL; KL in nats, scores in "
             "π_ref s.d. Brackets: 95 % bootstrap intervals. A peak beyond the data is an extrapolation.",
             {
-                "curve": _text("curve"),
-                "points": _count("n_points"),
-                "α": _interval("alpha"),
-                "β": _interval("beta"),
-                "R²": _value("r2", 3),
-                "KL at peak": _interval("peak_kl", 1),
-                "peak inside data": _yes("peak_inside_data"),
-                "why not fitted": _text("refused"),
+                "curve": text_cell("curve"),
+                "points": count_cell("n_points"),
+                "α": interval_cell("alpha"),
+                "β": interval_cell("beta"),
+                "R²": value_cell("r2", 3),
+                "KL at peak": interval_cell("peak_kl", 1),
+                "peak inside data": yes_cell("peak_inside_data"),
+                "why not fitted": text_cell("refused"),
             },
         ),
-        _grid(
+        grid(
             tables.budgets,
             "KL budgets",
             "At the last point of each run with a budget. KL in nats per sequence, scores in π_ref s.d.",
             {
-                "run": _text("run_id"),
-                "budget": _value("budget", 1),
-                "measured KL": _value("kl"),
-                "ratio": _value("ratio"),
-                "within 25 %": _yes("within"),
-                "gold": _interval("gold"),
-                "oracle": _interval("oracle"),
-                "sycophancy": _interval("sycophancy"),
+                "run": text_cell("run_id"),
+                "budget": value_cell("budget", 1),
+                "measured KL": value_cell("kl"),
+                "ratio": value_cell("ratio"),
+                "within 25 %": yes_cell("within"),
+                "gold": interval_cell("gold"),
+                "oracle": interval_cell("oracle"),
+                "sycophancy": interval_cell("sycophancy"),
             },
         ),
-        _grid(
+        grid(
             tables.reward_models,
             "Reward models",
             "On held-out pairs, before anything was optimised against them. ECE: expected calibration error.",
             {
-                "model": _text("name"),
-                "pairs": _count("pairs"),
-                "held out": _count("heldout_pairs"),
-                "accuracy": _interval("accuracy"),
-                "ECE": _value("ece", 3),
-                "length r": _value("length_correlation"),
-                "agrees with oracle": _value("oracle_agreement"),
-                "agrees with gold": _value("gold_agreement"),
-                "labels flipped": _value("label_flip_share"),
+                "model": text_cell("name"),
+                "pairs": count_cell("pairs"),
+                "held out": count_cell("heldout_pairs"),
+                "accuracy": interval_cell("accuracy"),
+                "ECE": value_cell("ece", 3),
+                "length r": value_cell("length_correlation"),
+                "agrees with oracle": value_cell("oracle_agreement"),
+                "agrees with gold": value_cell("gold_agreement"),
+                "labels flipped": value_cell("label_flip_share"),
             },
         ),
-        _grid(
+        grid(
             tables.runs,
             "Runs",
             "Every planned run, also those that failed.",
             {
-                "run": _text("run_id"),
-                "method": _text("method"),
-                "control": _text("control"),
-                "proxy": _text("proxy"),
-                "proxy seed": _count("proxy_seed"),
-                "seed": _count("seed"),
-                "points": _count("points"),
-                "status": _text("status"),
-                "error": _text("error"),
+                "run": text_cell("run_id"),
+                "method": text_cell("method"),
+                "control": text_cell("control"),
+                "proxy": text_cell("proxy"),
+                "proxy seed": count_cell("proxy_seed"),
+                "seed": count_cell("seed"),
+                "points": count_cell("points"),
+                "status": text_cell("status"),
+                "error": text_cell("error"),
             },
         ),
-        _grid(
+        grid(
             tables.gaps,
             "Gaps",
             "Planned and not there. Nothing was filled in.",
-            {"run": _text("run_id"), "step": _count("step"), "what is missing": _text("gap")},
+            {"run": text_cell("run_id"), "step": count_cell("step"), "what is missing": text_cell("gap")},
         ),
     ]
-    return [grid for grid in grids if grid is not None]
+    return [each for each in grids if each is not None]
 
 
 def sample_grid(chosen: Excerpt) -> Grid:

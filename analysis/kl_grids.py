@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.cells import MISSING, Column, Grid, interval, number
 from analysis.checkpoints import agreement
-from analysis.grids import MISSING, Column, Grid, interval, number
 from analysis.passport import CONVENTIONS, NOT_RECORDED
 from analysis.probes import declined
 from analysis.tables import Tables

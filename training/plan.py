@@ -193,12 +193,13 @@ class _Planner:
         return trained
 
     def policies(self, group: str, run: RunGroup, proxies: Mapping[tuple[str, int], Stage]) -> None:
-        config, method = self.config, run.policy or self.config.policy
+        config = self.config
         mitigation = run.mitigation or config.mitigation
         for (name, replicate), proxy in proxies.items():
             if run.proxies is not None and name not in run.proxies:
                 continue
             for budget, seed in cells(run):
+                method = (run.policy or config.policy).against(config.pairs(name))
                 labels: dict[str, Any] = {"labels": proxy.inputs["labels"]} if method.reads_annotator else {}
                 name_of_run = run_id(config, method.type, group, run, name, replicate, budget, seed)
                 train = self.add(

@@ -115,6 +115,19 @@ def test_epochs_are_steps() -> None:
     assert BestOfNDistilled(prompts=100, batch_size=50).steps == 2
 
 
+def test_an_epoch_of_the_annotators_pairs_is_one_pass_over_those_that_there_are(tmp_path: Path) -> None:
+    def steps(**settings: Any) -> dict[str, int]:
+        policy = {"batch_size": 10, "epochs": 2, **settings}
+        planned = plan(experiment(tmp_path, runs={"x": {"policy": policy}}))
+        return {run.row["proxy"]: run.train.identity.settings["steps"] for run in planned.runs}
+
+    pairs = {"starved": 60, "ample": 300}
+    assert steps(type="dpo", labels="annotator") == {name: 2 * n // 10 for name, n in pairs.items()}
+    assert steps(type="kto", labels="annotator") == {name: 4 * n // 10 for name, n in pairs.items()}
+    assert steps(type="dpo", labels="annotator", pairs=40) == {"starved": 8, "ample": 8}
+    assert steps(type="dpo", labels="proxy", pairs=400) == {"starved": 80, "ample": 80}, "fresh pairs"
+
+
 def test_best_of_n_takes_the_smallest_n_that_spends_the_kl() -> None:
     method = BestOfN(samples=64)
     # log n − (n − 1)/n is .19 at 2, .64 at 4, 1.83 at 16; only n ≤ 64 / 4 can be known.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field, field_validator
 
@@ -26,6 +26,10 @@ class Method(Component, ABC):
     def reads_annotator(self) -> bool:
         """Whether it learns from the annotator's own labels and never asks the proxy."""
         return False
+
+    def against(self, pairs: int) -> Self:
+        """The method as it is against a proxy that was trained on so many pairs."""
+        return self
 
     def problems(self) -> list[str]:
         """Combinations of its settings that cannot work, each with its reason."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -49,7 +49,7 @@ class Preferences(Offline):
     of π_ref; or the annotator: then the pairs are the very ones that the proxy was trained on, and no proxy
     is asked."""
     pairs: int = Field(4000, ge=2, strict=True)
-    """Pairs of completions; with the annotator's labels, at most as many as there are."""
+    """Pairs of completions in an epoch; with the annotator's labels, at most as many as there are."""
 
     @property
     def reads_annotator(self) -> bool:
@@ -58,3 +58,7 @@ class Preferences(Offline):
     @property
     def examples(self) -> int:
         return self.pairs
+
+    def against(self, pairs: int) -> Self:
+        """With the annotator's labels an epoch is one pass over the pairs that there are."""
+        return self.model_copy(update={"pairs": min(self.pairs, pairs)}) if self.reads_annotator else self
