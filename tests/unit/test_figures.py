@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from drawing import draw_soundly
 from synthetic import write_experiment
 
 from analysis.figures import FIGURES, Material, draw_all
@@ -35,17 +35,13 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Material:
     return material(tmp_path_factory.mktemp("text"), world="text", proxies=("starved",))
 
 
-@pytest.mark.parametrize("name", FIGURES)
+PLANTED_ELSEWHERE = {"mitigation", "knowing"}
+"""They need records of their own, and are drawn in the tests that plant these."""
+
+
+@pytest.mark.parametrize("name", [name for name in FIGURES if name not in PLANTED_ELSEWHERE])
 def test_every_figure_shows_its_data_with_named_axes_and_no_warning(name: str, quiz: Material) -> None:
-    with paper_style(), warnings.catch_warnings():
-        warnings.simplefilter("error")
-        figure, data = FIGURES[name].draw(quiz)
-        figure.draw_without_rendering()
-    assert len(data) and data["value"].notna().any()
-    for ax in figure.axes:
-        assert ax.lines or ax.collections, "an empty panel"
-    labels = [ax.get_xlabel() for ax in figure.axes]
-    assert any(labels) and not any("_" in label.replace("_{", "") for label in labels)
+    draw_soundly(name, quiz)
 
 
 @pytest.mark.parametrize("name", ["goodhart", "sycophancy", "steps", "sycophancy_steps"])

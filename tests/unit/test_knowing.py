@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from drawing import draw_soundly
 from synthetic import write_experiment
 from synthetic_quiz import Behaviour
 
 from analysis import knowing as study
 from analysis.figures import FIGURES, Material
-from analysis.figures.style import paper_style
 from analysis.linear_probe import Facts, LinearProbe
 from analysis.points import RunCurves
 from analysis.records import Experiment, RecordError, read_table, write_table
@@ -157,8 +157,7 @@ def test_the_figure_stacks_the_shares_to_one(tmp_path: Path) -> None:
     material = Material(experiment, tables(experiment))
     plot = FIGURES["knowing"]
     assert plot.lacks(material) is None
-    with paper_style():
-        figure, data = plot.draw(material)
+    figure, data = draw_soundly("knowing", material)
     assert set(data["probe"]) == {"fixed", "retrained"} and len(figure.axes) >= 2
     shares = data[data["quantity"].isin(study.SHARES)].groupby(["condition", "probe", "step"])["value"].sum()
     assert len(shares) == 4 * len(GRID) and np.allclose(shares, 1.0)

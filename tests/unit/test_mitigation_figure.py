@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from drawing import draw_soundly
 from synthetic import write_experiment
 
 from analysis.figures import FIGURES, Material
-from analysis.figures.style import paper_style
 from analysis.records import Experiment, read_table, write_table
 from analysis.tables import tables
 
@@ -89,8 +89,7 @@ def test_runs_with_a_mitigation_are_no_seeds_of_those_without(paid: Material) ->
 def test_the_figure_shows_it(paid: Material) -> None:
     plot = FIGURES["mitigation"]
     assert plot.lacks(paid) is None
-    with paper_style():
-        figure, data = plot.draw(paid)
+    figure, data = draw_soundly("mitigation", paid)
     assert set(data["score"]) == {"sycophancy", "right_accuracy", "gold", "oracle"}
     assert len([ax for ax in figure.axes if ax.lines]) == 8
     assert "agreement penalty (charged)" in {t.get_text() for t in figure.legends[0].get_texts()}

@@ -1,0 +1,25 @@
+"""Figures drawn as a report draws them, with what must hold of every one of them."""
+
+from __future__ import annotations
+
+import warnings
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from analysis.figures import FIGURES, Material
+from analysis.figures.style import paper_style
+
+
+def draw_soundly(name: str, material: Material) -> tuple[Figure, pd.DataFrame]:
+    """Draw a figure without a warning; it shows its data, in no empty panel, on axes with names."""
+    with paper_style(), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure, data = FIGURES[name].draw(material)
+        figure.draw_without_rendering()
+    assert len(data) and data["value"].notna().any()
+    for ax in figure.axes:
+        assert ax.lines or ax.collections, "an empty panel"
+    labels = [ax.get_xlabel() for ax in figure.axes]
+    assert any(labels) and not any("_" in label.replace("_{", "") for label in labels)
+    return figure, data
