@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from analysis.audit import BIASES, MEASURES
-from analysis.grids import MISSING, Column, Grid, interval
+from analysis.cells import MISSING, Column, Grid, interval
 
 TITLES = {
     "error": "wrong answer",

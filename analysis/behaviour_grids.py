@@ -9,7 +9,19 @@ import numpy as np
 import pandas as pd
 
 from analysis.behaviour.tilt import TILT_COLUMNS
-from analysis.grids import MISSING, Column, Grid, _count, _grid, _interval, _text, _value, _yes, number, said
+from analysis.cells import (
+    MISSING,
+    Column,
+    Grid,
+    count_cell,
+    grid,
+    interval_cell,
+    number,
+    said,
+    text_cell,
+    value_cell,
+    yes_cell,
+)
 from analysis.tables import Tables
 
 
@@ -17,7 +29,7 @@ def behaviour_grids(tables: Tables) -> list[Grid]:
     """Onsets, predictions, tilts and gains; a table without rows is left out."""
     behaviour = tables.behaviour
     grids = [
-        _grid(
+        grid(
             behaviour.onsets.assign(path=_path(behaviour.onsets)),
             "Which behaviour sets in when",
             "Rates of the reference policy and of the last point. Onset: the first point whose change in "
@@ -25,18 +37,18 @@ def behaviour_grids(tables: Tables) -> list[Grid]:
             "in nats. Leads: the onset comes before gold is highest. Inert: the rate stays within 2 % of 0 "
             "or of 1 throughout.",
             {
-                "path": _text("path"),
-                "behaviour": _text("label"),
-                "π_ref": _value("rate_reference"),
-                "last": _value("rate_last"),
-                "onset at KL": _value("onset_kl"),
-                "h there": _value("h"),
-                "gold highest at KL": _value("gold_peak_kl"),
-                "leads gold": _yes("leads_gold_peak"),
-                "inert": _text("inert"),
+                "path": text_cell("path"),
+                "behaviour": text_cell("label"),
+                "π_ref": value_cell("rate_reference"),
+                "last": value_cell("rate_last"),
+                "onset at KL": value_cell("onset_kl"),
+                "h there": value_cell("h"),
+                "gold highest at KL": value_cell("gold_peak_kl"),
+                "leads gold": yes_cell("leads_gold_peak"),
+                "inert": text_cell("inert"),
             },
         ),
-        _grid(
+        grid(
             behaviour.calibration.assign(at=behaviour.calibration["kl"].map(_at)),
             "How well base samples foretold behaviour",
             "Over all proxies and behaviours. Sign: how often the covariance of behaviour and reward under "
@@ -45,48 +57,48 @@ def behaviour_grids(tables: Tables) -> list[Grid]:
             "interval draws prompts and proxies anew. Residual: root mean square of measured minus "
             "predicted change.",
             {
-                "optimised by": _text("name"),
-                "at KL": _text("at"),
-                "changes": _count("pairs"),
-                "proxies": _count("proxies"),
+                "optimised by": text_cell("name"),
+                "at KL": text_cell("at"),
+                "changes": count_cell("pairs"),
+                "proxies": count_cell("proxies"),
                 "sign right": ("number", _hits),
-                "slope": _interval("slope"),
-                "residual": _value("residual_rms", 3),
+                "slope": interval_cell("slope"),
+                "residual": value_cell("residual_rms", 3),
             },
         ),
-        _grid(
+        grid(
             behaviour.predictions[behaviour.predictions["furthest"].eq(True)],
             "Predicted and measured changes",
             "Of each behaviour's rate, at the largest KL of a grid of doublings that path and pool both "
             "reach. Covariance with the reward in its π_ref s.d. Brackets: 95 % intervals over prompts.",
             {
-                "optimised by": _text("name"),
-                "proxy": _text("proxy"),
-                "behaviour": _text("label"),
-                "KL": _value("kl"),
-                "covariance": _interval("covariance", 3),
-                "predicted": _interval("predicted"),
-                "measured": _interval("measured"),
-                "residual": _interval("residual"),
-                "sign right": _yes("sign_right"),
+                "optimised by": text_cell("name"),
+                "proxy": text_cell("proxy"),
+                "behaviour": text_cell("label"),
+                "KL": value_cell("kl"),
+                "covariance": interval_cell("covariance", 3),
+                "predicted": interval_cell("predicted"),
+                "measured": interval_cell("measured"),
+                "residual": interval_cell("residual"),
+                "sign right": yes_cell("sign_right"),
             },
         ),
         _tilts(behaviour.tilts),
-        _grid(
+        grid(
             _last(behaviour.gains),
             "What explains the gain in proxy reward",
             "At the last point of each path, in π_ref s.d. of the proxy. Explained: by the model of the "
             "ledger; fit: share of the variance between answers to one prompt that it explains. Within "
             "length: the gain among completions of similar length, and its share of the whole.",
             {
-                "path": _text("path"),
-                "KL": _value("kl"),
-                "gain": _value("gain"),
-                "explained": _value("explained"),
-                "remainder": _value("remainder"),
-                "fit R²": _value("fit_r2"),
-                "within length": _value("within_length"),
-                "share": _value("within_length_share"),
+                "path": text_cell("path"),
+                "KL": value_cell("kl"),
+                "gain": value_cell("gain"),
+                "explained": value_cell("explained"),
+                "remainder": value_cell("remainder"),
+                "fit R²": value_cell("fit_r2"),
+                "within length": value_cell("within_length"),
+                "share": value_cell("within_length_share"),
             },
         ),
     ]
@@ -142,7 +154,7 @@ def _tilts(table: pd.DataFrame) -> Grid | None:
     rows = first.assign(path=_path(first.reset_index()).to_numpy()).reset_index()
     for name in (*TILT_COLUMNS[-3:], "kl"):
         rows[name.replace("rate", "last")] = last[name].to_numpy()
-    return _grid(
+    return grid(
         rows.assign(start=first["rate"].to_numpy(), start_lo=first["rate_lo"].to_numpy(),
                     start_hi=first["rate_hi"].to_numpy()),
         "Sycophancy by what the proxy prefers",
@@ -151,11 +163,11 @@ def _tilts(table: pd.DataFrame) -> Grid | None:
         "pool asks about with a wrong belief are counted. Share of prompts on which the policy gives in, "
         "at the start and at the end.",
         {
-            "path": _text("path"),
-            "proxy prefers": _text("tilt"),
-            "facts": _count("facts"),
-            "π_ref": _interval("start"),
-            "last point": _interval("last"),
-            "at KL": _value("kl"),
+            "path": text_cell("path"),
+            "proxy prefers": text_cell("tilt"),
+            "facts": count_cell("facts"),
+            "π_ref": interval_cell("start"),
+            "last point": interval_cell("last"),
+            "at KL": value_cell("kl"),
         },
     )  # fmt: skip

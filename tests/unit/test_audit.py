@@ -11,7 +11,7 @@ import pytest
 
 from analysis.audit import BIASES, MEASURES, audit_table, document
 from analysis.audit_grid import audit_grids
-from analysis.grids import MISSING
+from analysis.cells import MISSING
 from training.questions import matched_answers
 
 COUNT = 40
