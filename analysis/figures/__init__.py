@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.figures import (
+    audits,
     budgets,
     equal_kl,
     forecast,
@@ -36,6 +37,7 @@ FIGURES: dict[str, Plot] = {
     "sycophancy_steps": sycophancy_steps.PLOT,
     "budgets": budgets.PLOT,
     "reward_models": reward_models.PLOT,
+    "audits": audits.PLOT,
 }
 
 
