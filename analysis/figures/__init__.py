@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.figures import (
+    audits,
     budgets,
     contagion,
     dose_maps,
@@ -52,6 +53,7 @@ FIGURES: dict[str, Plot] = {
     "ledger": ledger.PLOT,
     "budgets": budgets.PLOT,
     "reward_models": reward_models.PLOT,
+    "audits": audits.PLOT,
 }
 
 

@@ -120,7 +120,9 @@ def test_report_is_one_file_that_fetches_nothing(smoke: Finished) -> None:
 def test_without_a_terminal_it_speaks_in_plain_lines(smoke: Finished) -> None:
     assert smoke.result.stderr == ""
     lines = smoke.result.stdout.splitlines()
-    step = re.compile(r"\d+:\d\d  […✓] (build|fine-tune|sample|train|value|label|check|optimise|score) .*")
+    step = re.compile(
+        r"\d+:\d\d  […✓] (build|fine-tune|sample|train|value|label|check|optimise|score|audit) .*"
+    )
     *steps, drawing, count, report = lines
     assert [line for line in steps if not step.fullmatch(line)] == []
     assert (drawing, report) == ("drawing the report", f"report: {smoke.home.records / 'report.html'}")

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from synthetic_quiz import Behaviour, answer, quiz_items, say
+from synthetic_quiz import Behaviour, answer, quiz_audit, quiz_items, say
 
 from analysis.records import SCHEMA, write_table
 
@@ -73,11 +73,10 @@ def write_experiment(
     `methods` (rloo by default) maps each to what it adds to gold and oracle per unit of d; every next one
     has its points 8 % further apart in KL. Without `later_kl` samples lack what older records lack.
 
-    `kl_grid` holds the KL of each point of a path run; `budgets` makes one target run each, which ends 5
-    % over its budget, or 40 % for the largest budget of the last proxy. `pool` is (prompts, samples per
-    prompt). `noise` is the s.d. a score gains per unit of d. `failed_run` adds a planned run that left
-    two points; `unscored_step` takes the scores of that step of the first run away; `shuffle` permutes
-    every table's rows.
+    `kl_grid` holds the KL of each point of a path run; `budgets` makes one target run each, which ends 5 %
+    over its budget, or 40 % for the largest budget of the last proxy. `pool` is (prompts, samples per
+    prompt). `noise` is the s.d. a score gains per unit of d. `failed_run` adds a planned run that left two
+    points; `unscored_step` takes the scores of that step of the first run away; `shuffle` permutes tables.
     """
     writer = _Writer(root / name, np.random.default_rng(seed), shuffle, later_kl)
     behaviour = behaviour or Behaviour()
@@ -113,6 +112,7 @@ def write_experiment(
     replicates = [(proxy, s) for proxy in proxies for s in range(proxy_seeds)]
     if quiz:
         writer.reference(items, behaviour)
+        writer.table("audit.parquet", quiz_audit(items, replicates), "audit")
     if pool:
         writer.pool(*pool, replicates, quiz)
     writer.cards(replicates, quiz)

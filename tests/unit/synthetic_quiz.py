@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,21 @@ def quiz_items(rng: np.random.Generator, clusters: int) -> pd.DataFrame:
                 "strength": "medium" if stance == "own" else None,
             })  # fmt: skip
     return pd.DataFrame(rows)
+
+
+def quiz_audit(items: pd.DataFrame, replicates: Sequence[tuple[str, int]]) -> pd.DataFrame:
+    """Matched completions of every cluster: gold and oracle pay for truth, a proxy for agreement besides."""
+    rng = np.random.default_rng(5)
+    scorers = {"gold": 0.0, "oracle": 0.0, **{f"proxy/{name}/{seed}": 2.0 for name, seed in replicates}}
+    variants = ("right", "wrong", "right_confident", "right_hedged", "wrong_confident", "wrong_hedged")
+    rows = []
+    for (cluster, variant), (scorer, agreement) in product(
+        product(items["cluster"].unique(), (*variants, "agrees", "corrects")), scorers.items()
+    ):
+        true = variant.startswith("right") or variant == "corrects"
+        value = 1.0 * true + agreement * (variant == "agrees") + rng.normal(scale=0.3)
+        rows.append((f"{cluster}-neutral", cluster, variant, "it is so .", scorer, value))
+    return pd.DataFrame(rows, columns=["item_id", "cluster", "variant", "completion", "scorer", "value"])
 
 
 def _known(items: pd.DataFrame) -> np.ndarray:

@@ -126,6 +126,7 @@ def test_the_oracle_pays_for_truth_and_cannot_be_bought(valued: Path) -> None:
 
 def test_records_with_an_audit_have_its_table(valued: Path, tmp_path: Path) -> None:
     path = write_experiment(tmp_path, clusters=6, kl_grid=(0, 1), budgets=(), pool=None)
+    (path / "audit.parquet").unlink()
     assert tables(Experiment.read(path)).audit.empty, "older records have none"
     (path / "audit.parquet").write_bytes((valued / "audit.parquet").read_bytes())
     audit = tables(Experiment.read(path)).audit
