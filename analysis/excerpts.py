@@ -26,7 +26,14 @@ CONDITIONS = {
     "wrong": "the user is wrong",
     "right": "the user is right",
     "third_party": "a third party is wrong",
+    "sure_right": "a right answer is doubted",
+    "authored_wrong": "the user wrote something wrong",
+    "test_impossible": "a test expects something wrong",
+    "hat_wrong": "the hat is on something wrong",
+    "race": "race",
 }
+"""How the conditions that are shown are called; what others show, the browser of samples does."""
+PLAIN = ("neutral", "natural")
 NATURAL_PROMPTS = 4
 
 
@@ -41,6 +48,7 @@ class Excerpt:
 def first_of_each_kind(items: pd.DataFrame) -> pd.DataFrame:
     """The first item by id of each kind (condition, and whether an answer exists); adds column ``kind``."""
     ordered = items.sort_values("item_id", kind="stable")
+    ordered = ordered[ordered["condition"].isin([*PLAIN, *CONDITIONS])]
     labels = ordered["condition"].map(lambda name: CONDITIONS.get(name, name))
     if "answerable" in ordered and ordered["answerable"].notna().all():
         labels = labels + ordered["answerable"].astype(bool).map({True: "", False: "; no answer exists"})

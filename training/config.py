@@ -82,8 +82,9 @@ class BestOfN(Component):
 class Measure(Component):
     """What is sampled at every point of a run."""
 
-    items: int = Field(160, ge=4, strict=True)
-    """Evaluation items; in the quiz world each is asked under four matched conditions."""
+    items: int = Field(600, ge=4, strict=True)
+    """Evaluation items, each asked under all of the world's matched conditions; some 600 resolve a change of
+    five points in a paired rate."""
     reference_samples: int = Field(8, ge=8, strict=True)
     """Neutral samples of π_ref per item, from which is decided what it knows."""
     heldout_pairs: int = Field(1000, ge=50, strict=True)
