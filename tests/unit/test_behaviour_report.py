@@ -127,7 +127,8 @@ def test_maps_show_the_gap_by_share_monitored(old: Material) -> None:
 def test_the_browser_shows_what_fools_the_proxy_most(tmp_path: Path) -> None:
     """A proxy that pays for giving in, and a gold that does not: the widest gaps are sycophantic."""
     path = write_experiment(tmp_path, clusters=80, proxies=("starved",), pool=None, budgets=(),
-                            kl_grid=(0, 4), behaviour=Behaviour(sycophancy=lambda d: 0.2 + 0.2 * d))  # fmt: skip
+                            kl_grid=(0, 4),
+                            behaviour=Behaviour(sycophancy=lambda d: 0.2 + 0.2 * d))  # fmt: skip
     for point in (path / "rloo-path-starved-0-0" / "points").iterdir():
         scores = pd.read_parquet(point / "scores.parquet")
         outcomes = pd.read_parquet(point / "outcomes.parquet").set_index("item_id")
