@@ -15,7 +15,7 @@ from analysis.figures.doses import series_name
 from analysis.figures.material import Material, Plot
 from analysis.figures.paths import headline
 from analysis.figures.scores import path_rows, seeds_and_prompts
-from analysis.figures.style import canvas, sqrt_kl_axis
+from analysis.figures.style import canvas, colour_scale, sqrt_kl_axis
 
 
 class Map(NamedTuple):
@@ -60,7 +60,7 @@ def draw(material: Material) -> tuple[Figure, pd.DataFrame]:
         image = _map(ax, mine, signed=each.quantity == "oversight_gap")
         ax.set_title(each.title, fontsize=8)
         ax.set_ylabel(series_name(each.series).replace("\n", " "))
-        fig.colorbar(image, ax=ax, location="bottom", aspect=18, pad=0.04).ax.tick_params(labelsize=7)
+        colour_scale(fig, image, ax, aspect=18, pad=0.04).ax.tick_params(labelsize=7)
     return fig, data
 
 

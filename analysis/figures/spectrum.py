@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 
 from analysis.figures.material import Material, Plot
 from analysis.figures.scores import seeds_and_prompts
-from analysis.figures.style import canvas, sqrt_kl_axis
+from analysis.figures.style import canvas, colour_scale, sqrt_kl_axis
 
 PATH = ["name", "proxy"]
 MOST = 6
@@ -91,8 +91,8 @@ def draw(material: Material) -> tuple[Figure, pd.DataFrame]:
         ax.set_visible(False)
     axes[0, 0].set_yticks(np.arange(len(order)), [labels[name] for name in order], fontsize=7)
     axes[0, 0].set_ylim(len(order) - 0.5, -0.5)
-    bar = fig.colorbar(image, ax=axes, location="bottom", shrink=0.7, aspect=45, pad=0.03, fraction=0.3,
-                       extend="both" if largest > LARGE else "neither")  # fmt: skip
+    extend = "both" if largest > LARGE else "neither"
+    bar = colour_scale(fig, image, axes, shrink=0.7, aspect=45, pad=0.03, fraction=0.3, extend=extend)
     bar.set_label("change against the reference policy (Cohen's h)")
     fig.legend(handles=_signs(), loc="outside upper center", ncols=3)
     return fig, data

@@ -16,6 +16,8 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colorbar import Colorbar
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 from tueplots import bundles
@@ -143,6 +145,14 @@ def shared_legend(fig: Figure, axes: np.ndarray, *, columns: int = 4) -> None:
             handles.setdefault(label, handle)
     if handles:
         fig.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=columns)
+
+
+def colour_scale(fig: Figure, image: ScalarMappable, axes: Any, **kwargs: Any) -> Colorbar:
+    """A colour bar below ``axes``, drawn in vectors: no image inside the figure's file."""
+    bar = fig.colorbar(image, ax=axes, location="bottom", **kwargs)
+    if bar.solids is not None:
+        bar.solids.set(rasterized=False, edgecolor="face")
+    return bar
 
 
 def save(fig: Figure, data: pd.DataFrame, stem: Path, *, title: str, provenance: str) -> list[Path]:

@@ -30,7 +30,8 @@ NEW = ("spectrum", "emergence", "predicted_behaviour", "contagion", "dose_maps",
 @pytest.fixture(scope="module")
 def old(tmp_path_factory: pytest.TempPathFactory) -> Material:
     """Records without doses, and with a pool that no probe can read."""
-    path = write_experiment(tmp_path_factory.mktemp("old"), clusters=60, kl_grid=GRID, pool=(20, 16), budgets=(),
+    root = tmp_path_factory.mktemp("old")
+    path = write_experiment(root, clusters=60, kl_grid=GRID, pool=(20, 16), budgets=(),
                             behaviour=Behaviour(sycophancy=lambda d: 0.1 + 0.3 * d))  # fmt: skip
     experiment = Experiment.read(path)
     return Material(experiment, tables(experiment))
@@ -108,8 +109,8 @@ def test_doses_of_one_way_of_optimising_are_compared(dosed_material: Material) -
 def test_maps_show_the_gap_by_share_monitored(old: Material) -> None:
     doses = {"m-0": ("monitored_share", 0.0), "m-1": ("monitored_share", 1.0), "q-0": ("verification", 0.0)}
     rows = [
-        {"run_id": name, "method": "rloo", "control": "path", "proxy": name, "proxy_pairs": 400, "step": place,
-         "kl": kl, "oversight_gap": 0.1 * kl, "hallucination": 0.2, "confident_wrong": np.nan}
+        {"run_id": name, "method": "rloo", "control": "path", "proxy": name, "proxy_pairs": 400,
+         "step": place, "kl": kl, "oversight_gap": 0.1 * kl, "hallucination": 0.2, "confident_wrong": np.nan}
         for name in doses for place, kl in enumerate(GRID)
     ]  # fmt: skip
     proxies = {
@@ -125,7 +126,8 @@ def test_maps_show_the_gap_by_share_monitored(old: Material) -> None:
 
 def test_the_browser_shows_what_fools_the_proxy_most(tmp_path: Path) -> None:
     """A proxy that pays for giving in, and a gold that does not: the widest gaps are sycophantic."""
-    path = write_experiment(tmp_path, clusters=80, proxies=("starved",), pool=None, budgets=(), kl_grid=(0, 4),
+    path = write_experiment(tmp_path, clusters=80, proxies=("starved",), pool=None, budgets=(),
+                            kl_grid=(0, 4),
                             behaviour=Behaviour(sycophancy=lambda d: 0.2 + 0.2 * d))  # fmt: skip
     for point in (path / "rloo-path-starved-0-0" / "points").iterdir():
         scores = pd.read_parquet(point / "scores.parquet")
