@@ -72,6 +72,35 @@ class Pool:
         """E[score of the proxy's favourite among n], per prompt: (prompts, len(n))."""
         return np.asarray(self.mean_within_ties(score) @ rank_weights(n, self.size).T)
 
+    def win_rate(self, score: Floats, n: NDArray[np.intp]) -> Floats:
+        """Probability that `score` (prompts, N; input order) prefers the proxy's favourite among n to one
+        further sample, its ties counting one half, per prompt: (prompts, len(n)).
+
+        The mean over all choices of n samples and of one more that is not among them, hence unbiased, and not
+        to be had (NaN) at n = N. The favourite of rank i beats one above it in C(i-1, n-1) choices of the n
+        and one below in C(i-2, n-1), as that one is no longer free to be chosen.
+        """
+        tie = TIE * max(float(score.std()), np.finfo(float).tiny)
+        ranked = np.take_along_axis(score, self.order, axis=1)
+        above, below = np.empty_like(ranked), np.empty_like(ranked)
+        for mine, block, up, down in zip(ranked, self.block, above, below, strict=True):
+            gap = mine[:, None] - mine
+            won = np.where(np.abs(gap) <= tie, 0.5, gap > 0)
+            other = block[None, :] - block[:, None]
+            # In a tied block either may stand above the other: they win one half against each other, and
+            # share what they win against the rest.
+            half = np.full(won.shape, 0.5) * (other == 0)
+            count = np.bincount(block)
+            for side, sign, triangle in ((up, 1, np.triu(half, 1)), (down, -1, np.tril(half, -1))):
+                rest = (won * (np.sign(other) == sign)).sum(axis=1)
+                side[:] = (np.bincount(block, rest) / count)[block] + triangle.sum(axis=1)
+        weights = rank_weights(n, self.size)
+        lower = np.concatenate([np.zeros((len(n), 1)), weights[:, :-1]], axis=1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(
+                (above @ weights.T + below @ lower.T) / np.where(n < self.size, self.size - n, np.nan)
+            )
+
     def kl(self, n: NDArray[np.intp]) -> Floats:
         """KL(best-of-n‖π_ref) in nats, per prompt: (prompts, len(n))."""
         count, lower, upper = self._spans()

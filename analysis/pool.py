@@ -16,16 +16,17 @@ from numpy.typing import NDArray
 
 from analysis import best_of_n
 from analysis.bootstrap import ClusterSums, draw_runs, percentile_interval
-from analysis.points import SampleKeys, read_scores
+from analysis.points import WIN_RATE, SampleKeys, read_scores
 from analysis.records import Experiment, RecordError
 from analysis.scale import standardise
 
 Floats = NDArray[np.float64]
 
 CURVES = ("kl", "proxy_score", "gold", "oracle")
+POOL_CURVES = (*CURVES, WIN_RATE)
 POOL_COLUMNS = (
     *("proxy", "proxy_pairs", "seeds", "n", "reliable", "kl_bound", "sqrt_kl"),
-    *(f"{name}{end}" for name in CURVES for end in ("", "_lo", "_hi")),
+    *(f"{name}{end}" for name in POOL_CURVES for end in ("", "_lo", "_hi")),
 )
 
 
@@ -57,7 +58,7 @@ class Replicate:
 
 @dataclass(frozen=True)
 class PoolCurves(Replicate):
-    """The curves of `CURVES` over n."""
+    """The curves of `POOL_CURVES` over n; the win rate is gold's, against a fresh sample of π_ref."""
 
     n: NDArray[np.intp]
     samples: int
@@ -100,6 +101,8 @@ def best_of_n_curves(pool: ScoredPool) -> list[PoolCurves]:
         values = {"kl": ranked.kl(n), "proxy_score": ranked.expected(pool.scores[scorer], n)}
         truths = [name for name in ("gold", "oracle") if name in pool.scores]
         values |= {truth: ranked.expected(pool.scores[truth], n) for truth in truths}
+        if "gold" in pool.scores:
+            values[WIN_RATE] = ranked.win_rate(pool.scores["gold"], n)
         curves.append(PoolCurves(proxy, proxy_seed, pool.sums(values), n, size))
     return curves
 
@@ -153,6 +156,6 @@ def best_of_n_table(curves: PoolGroup[PoolCurves], pairs: int | None) -> pd.Data
     frame = pd.DataFrame({"n": first.n, "reliable": first.n * best_of_n.RELIABLE_RATIO <= first.samples})
     frame = frame.assign(proxy=curves.proxy, proxy_pairs=pairs, seeds=len(curves.replicates))
     frame["kl_bound"] = best_of_n.kl_bound(first.n)
-    frame = frame.assign(**curves.columns(CURVES, len(first.n)))
+    frame = frame.assign(**curves.columns(POOL_CURVES, len(first.n)))
     frame["sqrt_kl"] = np.sqrt(frame["kl"].clip(lower=0))
     return frame[list(POOL_COLUMNS)]

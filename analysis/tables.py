@@ -54,8 +54,8 @@ from analysis.mitigations import mitigations
 from analysis.passport import passport
 from analysis.points import POINT_COLUMNS, RunCurves, SampleKeys, read_answers
 from analysis.pool import (
-    CURVES,
     POOL_COLUMNS,
+    POOL_CURVES,
     PoolCurves,
     PoolGroup,
     R,
@@ -75,7 +75,7 @@ RUN_COLUMNS = (
 RATE_COLUMNS = tuple(
     f"{measure}{end}" for probe in PROBES.values() for measure in probe.measures for end in ("", "_lo", "_hi")
 )
-SEED_COLUMNS = ("proxy", "proxy_seed", "n", "sqrt_kl", *CURVES)
+SEED_COLUMNS = ("proxy", "proxy_seed", "n", "sqrt_kl", *POOL_CURVES)
 BUDGET_TOLERANCE = 0.25
 LIVE_REPLICATES = 100
 """Enough for a rough interval while a run is going on."""
@@ -293,7 +293,7 @@ def _pool_groups(pool: Sequence[R], rng: np.random.Generator) -> list[PoolGroup[
 
 def _seed_table(each: PoolCurves) -> pd.DataFrame:
     frame = pd.DataFrame({"proxy": each.proxy, "proxy_seed": each.proxy_seed, "n": each.n})
-    for name in CURVES:
+    for name in POOL_CURVES:
         frame[name] = each.sums[name].mean() if name in each.sums else np.nan
     frame["sqrt_kl"] = np.sqrt(frame["kl"].clip(lower=0))
     return frame

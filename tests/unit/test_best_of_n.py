@@ -31,6 +31,36 @@ def test_expected_score_equals_enumeration_of_all_subsets(levels: int) -> None:
     np.testing.assert_allclose(got, want, atol=1e-12)
 
 
+def _enumerated_wins(proxy: np.ndarray, score: np.ndarray, n: int) -> float:
+    """Mean over all n-subsets, their (tied) favourites, and all opponents outside the subset."""
+    rates = []
+    for subset in combinations(range(len(proxy)), n):
+        chosen = np.array(subset)
+        best = chosen[proxy[chosen] == proxy[chosen].max()]
+        rest = np.setdiff1d(np.arange(len(proxy)), chosen)
+        rates.append((np.sign(score[best][:, None] - score[rest]).mean() + 1) / 2)
+    return float(np.mean(rates))
+
+
+@pytest.mark.parametrize("levels", [1, 2, 4, 1000], ids=lambda k: f"{k} proxy values")
+def test_win_rate_equals_enumeration_of_all_subsets_and_opponents(levels: int) -> None:
+    rng = np.random.default_rng(levels)
+    proxy = rng.integers(levels, size=(3, 8)).astype(float)
+    score = rng.integers(4, size=(3, 8)) / 3  # gold ties as well
+    n = np.arange(1, 9)
+    got = Pool.rank(proxy).win_rate(score, n)
+    want = [[_enumerated_wins(p, s, int(k)) for k in n[:-1]] for p, s in zip(proxy, score, strict=True)]
+    np.testing.assert_allclose(got[:, :-1], want, atol=1e-12)
+    assert np.isnan(got[:, -1]).all(), "no sample is left to be beaten"
+
+
+def test_the_best_of_n_by_gold_itself_wins_as_often_as_order_statistics_say() -> None:
+    """P(max of n beats one more) = n / (n + 1), at every n, whatever the pool."""
+    score = np.random.default_rng(0).standard_normal((5, 16))
+    n = np.arange(1, 16)
+    np.testing.assert_allclose(Pool.rank(score).win_rate(score, n), np.tile(n / (n + 1), (5, 1)), atol=1e-12)
+
+
 def test_a_pool_estimates_the_distribution_it_came_from() -> None:
     """Unbiased for a known population with ties: P(best is in a block) = F^n - F_below^n."""
     rng = np.random.default_rng(1)

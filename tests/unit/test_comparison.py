@@ -78,6 +78,8 @@ def test_the_pool_is_compared_unpaired(planted: Tables) -> None:
     assert len(table) and not table["paired"].any()
     reliable = planted.best_of_n.query("reliable").groupby("proxy")["kl"].max()
     assert (table.groupby("proxy")["kl"].max() <= reliable).all()
+    assert "win_rate" in set(table["score"])
+    assert planted.best_of_n.query("n == 1")["win_rate"].round(12).eq(0.5).all()
 
 
 def test_what_two_methods_share_on_a_prompt_cancels() -> None:
