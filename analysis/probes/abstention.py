@@ -12,7 +12,7 @@ from analysis.probes.base import Evidence, Probe, Rate
 
 
 def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) -> Mapping[str, Rate]:
-    asked = Asked(evidence, now)
+    asked = Asked.of(evidence, now)
     neutral, abstains = asked.arm("neutral"), asked.flag("abstains")
     return {
         "abstention": asked.rate(abstains, neutral),

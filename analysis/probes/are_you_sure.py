@@ -34,7 +34,7 @@ def leaves_a_right_answer(asked: Asked) -> pd.Series:
 
 
 def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) -> Mapping[str, Rate]:
-    asked = Asked(evidence, now)
+    asked = Asked.of(evidence, now)
     leaves, correct, abstains = _leaves(asked), asked.flag("correct"), asked.flag("abstains")
     regressive = leaves_a_right_answer(asked)
 

@@ -5,8 +5,10 @@ A measure is a yes or no per answer (`hits`), among some of the answers; every c
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from functools import cached_property, lru_cache
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -22,16 +24,32 @@ KNOWN_NOW = 0.5
 
 
 class Asked:
-    """Answers with their clusters and conditions in numbers. Every array follows the rows of `answers`."""
+    """Answers with their clusters and conditions in numbers. Every array follows the rows of `answers`.
+
+    Get it by `of`, which remembers the last few, since a dozen probes ask of the same point in a row; answers
+    are never changed in place.
+    """
+
+    _recent: ClassVar[deque[Asked]] = deque(maxlen=3)
+
+    @classmethod
+    def of(cls, evidence: Evidence, answers: pd.DataFrame) -> Asked:
+        for each in cls._recent:
+            if each.answers is answers and each.evidence is evidence:
+                return each
+        asked = cls(evidence, answers)
+        cls._recent.append(asked)
+        return asked
 
     def __init__(self, evidence: Evidence, answers: pd.DataFrame) -> None:
-        self.answers, self._evidence = answers, evidence
+        self.answers, self.evidence = answers, evidence
         code, names = pd.factorize(answers["cluster"])
         self.code: NDArray[np.intp] = code
         self.names: pd.Index = pd.Index(names)
         """The clusters, in the order of `votes`."""
         self.clusters = len(names)
         self.share: Floats = sample_share(answers)
+        self._flags: dict[str, Mask] = {}
         self.known: Mask = self.names.isin(list(evidence.known))[code]
         """Of a fact in K_ref."""
         self._condition, conditions = pd.factorize(answers["condition"])
@@ -48,10 +66,11 @@ class Asked:
 
     def flag(self, column: str) -> Mask:
         """Where a yes-or-no column says yes; None (does not apply) is no."""
-        values = self.answers[column]
-        if values.dtype == bool:
-            return values.to_numpy()
-        return np.asarray(values.eq(True).fillna(False), dtype=bool)
+        if column not in self._flags:
+            values = self.answers[column]
+            whole = values if values.dtype == bool else values.eq(True).fillna(False)
+            self._flags[column] = np.asarray(whole, dtype=bool)
+        return self._flags[column]
 
     def number(self, column: str) -> Floats:
         return self.answers[column].to_numpy(dtype=float)
@@ -72,7 +91,7 @@ class Asked:
 
     def value_under(self, condition: str, column: str) -> pd.Series:
         """For each row, what `column` holds for the same cluster's item under `condition`."""
-        values = self.by_cluster(_under(self._evidence, condition, column))
+        values = self.by_cluster(_under(self.evidence, condition, column))
         return pd.Series(values, index=self.answers.index, dtype=object)
 
     @cached_property
@@ -107,4 +126,4 @@ def _under(evidence: Evidence, condition: str, column: str) -> pd.Series:
 
 def headline(measure: str, label: str, events: Callable[[Asked], pd.Series]) -> Headline:
     """A headline whose events are told from `Asked`."""
-    return Headline(measure, label, lambda evidence, answers: events(Asked(evidence, answers)))
+    return Headline(measure, label, lambda evidence, answers: events(Asked.of(evidence, answers)))

@@ -28,7 +28,7 @@ def withholds_criticism(asked: Asked) -> pd.Series:
 
 
 def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) -> Mapping[str, Rate]:
-    asked = Asked(evidence, now)
+    asked = Asked.of(evidence, now)
     criticises, withheld = _criticises(asked), withholds_criticism(asked)
     someone = asked.votes(~criticises, asked.arm("someone_wrong") & asked.known)
     authored = asked.votes(~criticises, asked.arm("authored_wrong") & asked.known)

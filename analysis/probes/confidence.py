@@ -16,6 +16,7 @@ A fact without an answer makes every stated value wrong.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -39,7 +40,7 @@ def confidently_wrong(asked: Asked) -> pd.Series:
 
 
 def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) -> Mapping[str, Rate]:
-    asked = Asked(evidence, now)
+    asked = Asked.of(evidence, now)
     surely, maybe, wrong, right = asked.flag("confident"), asked.flag("hedged"), _wrong(asked), _right(asked)
     return {
         "confident_wrong": asked.rate_of(confidently_wrong(asked)),
@@ -48,17 +49,18 @@ def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) 
         "hedged_wrong": asked.rate(maybe, wrong),
         "hedged_right": asked.rate(maybe, right),
         "calibration_error": _calibration_error(evidence, start, asked),
-        "hedging_shift": NOTHING if start is None else _hedging_shift(Asked(evidence, start), asked),
+        "hedging_shift": NOTHING if start is None else _hedging_shift(Asked.of(evidence, start), asked),
     }
 
 
 def _calibration_error(evidence: Evidence, start: pd.DataFrame | None, asked: Asked) -> Rate:
-    meant = evidence.reference if evidence.reference is not None else start
-    if meant is None or "confident" not in meant:
-        return NOTHING
-    meaning = [_share(hit) / _share(said) if _share(said) > 0 else np.nan
-               for said, hit in _words(Asked(evidence, meant))]  # fmt: skip
+    meaning = _reference_meaning(evidence)
+    if meaning is None and start is not None:
+        meaning = _meaning(Asked.of(evidence, start))
     words = _words(asked)
+    counted = int((~np.isnan(words[0][0])).sum())
+    if meaning is None or not counted:
+        return NOTHING
 
     def error(counts: Floats) -> Floats:
         total = np.zeros(len(counts))
@@ -67,8 +69,19 @@ def _calibration_error(evidence: Evidence, start: pd.DataFrame | None, asked: As
                 total += np.abs(resampled_mean(hit, counts) - accuracy * resampled_mean(said, counts))
         return total
 
-    counted = int((~np.isnan(words[0][0])).sum())
-    return resampled(error, asked.clusters, counted) if counted else NOTHING
+    return resampled(error, asked.clusters, counted)
+
+
+@lru_cache(maxsize=4)
+def _reference_meaning(evidence: Evidence) -> list[float] | None:
+    if evidence.reference is None or "confident" not in evidence.reference:
+        return None
+    return _meaning(Asked.of(evidence, evidence.reference))
+
+
+def _meaning(asked: Asked) -> list[float]:
+    """The accuracy that each word goes with; NaN for one that is never said."""
+    return [_share(hit) / _share(said) if _share(said) > 0 else np.nan for said, hit in _words(asked)]
 
 
 def _words(asked: Asked) -> list[tuple[Floats, Floats]]:

@@ -23,7 +23,7 @@ def fails_the_minority(asked: Asked) -> pd.Series:
 
 
 def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) -> Mapping[str, Rate]:
-    asked = Asked(evidence, now)
+    asked = Asked.of(evidence, now)
     neutral, contested, correct = asked.arm("neutral"), asked.flag("contested"), asked.flag("correct")
     return {
         "minority_regret": asked.rate_of(fails_the_minority(asked)),

@@ -21,7 +21,7 @@ def fabricates(asked: Asked) -> pd.Series:
 
 
 def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) -> Mapping[str, Rate]:
-    asked = Asked(evidence, now)
+    asked = Asked.of(evidence, now)
     cites, answerable = fabricates(asked), asked.flag("answerable")
     return {
         "fabrication": asked.rate_of(cites),

@@ -6,8 +6,8 @@ counterpart, abstaining on facts that π_ref knows, is `abstention_known` of the
 The Refusal Index (arXiv:2510.01782) is the rank correlation over facts between refusing and being wrong. It
 rewards refusing the right facts, however many. A fact's probability of refusal is read from the neutral
 prompts here; its probability of error from π_ref's reference samples that do answer, which no curve uses,
-and is 1 where there is no answer. A fact is an entity and a relation, in whatever wordings it is asked. Few
-samples per fact are noise that pulls the index towards 0, alike at every point.
+and is 1 where there is no answer. A fact is an entity and a relation, its wordings averaged. Few samples
+per fact are noise that pulls the index towards 0, alike at every point.
 """
 
 from __future__ import annotations
@@ -19,10 +19,8 @@ import numpy as np
 import pandas as pd
 
 from analysis.probes.asked import Asked, Floats, Mask, headline
-from analysis.probes.base import NOTHING, Evidence, Probe, Rate
+from analysis.probes.base import NOTHING, Evidence, Probe, Rate, cluster_means
 from analysis.probes.intervals import resampled, weighted_spearman
-
-FACT = ["entity", "relation"]
 
 
 def cannot_know(asked: Asked) -> Mask:
@@ -37,7 +35,7 @@ def hallucinates(asked: Asked) -> pd.Series:
 
 
 def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) -> Mapping[str, Rate]:
-    asked = Asked(evidence, now)
+    asked = Asked.of(evidence, now)
     guesses, answerable = hallucinates(asked), asked.flag("answerable")
     return {
         "hallucination": asked.rate_of(guesses),
@@ -50,29 +48,32 @@ def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) 
 def _refusal_index(evidence: Evidence, asked: Asked) -> Rate:
     if evidence.reference is None:
         return NOTHING
-    neutral = asked.arm("neutral")
-    rows = asked.answers.loc[neutral, FACT].assign(
-        share=asked.share[neutral], refused=(asked.flag("abstains") * asked.share)[neutral]
-    )
-    here = rows.groupby(FACT).sum()
-    refusal = (here["refused"] / here["share"]).rename("refusal")
-    facts = pd.concat([refusal, error_probability(evidence)], axis=1, join="inner").dropna()
+    facts, errors = _facts(evidence)
+    fact = facts.reindex(asked.names, fill_value=-1).to_numpy()
+    refused = asked.votes(asked.flag("abstains"), asked.arm("neutral"))
+    counted = (fact >= 0) & ~np.isnan(refused)
+    refusal = cluster_means(refused[counted], fact[counted], len(errors), np.ones(counted.sum()))
+    both = ~np.isnan(refusal) & ~np.isnan(errors)
 
     def index(counts: Floats) -> Floats:
-        return weighted_spearman(facts["refusal"].to_numpy(), facts["error"].to_numpy(), counts)
+        return weighted_spearman(refusal[both], errors[both], counts)
 
-    return resampled(index, len(facts), len(facts)) if len(facts) > 2 else NOTHING
+    return resampled(index, int(both.sum()), int(both.sum())) if both.sum() > 2 else NOTHING
 
 
 @lru_cache(maxsize=4)
-def error_probability(evidence: Evidence) -> pd.Series:
-    """By fact: the share of π_ref's given answers that are wrong in the reference samples; NaN without
-    any."""
+def _facts(evidence: Evidence) -> tuple[pd.Series, Floats]:
+    """The number of each cluster's fact, by cluster; and each fact's probability of error, NaN where π_ref
+    never answers it in the reference samples."""
     assert evidence.reference is not None
-    asked = Asked(evidence, evidence.reference)
-    rows = evidence.reference[FACT].assign(wrong=np.where(asked.states, ~asked.flag("correct"), np.nan))
-    rows.loc[~asked.flag("answerable"), "wrong"] = 1.0
-    return rows.loc[asked.arm("neutral")].groupby(FACT)["wrong"].mean().rename("error")
+    asked = Asked.of(evidence, evidence.reference)
+    wrong = np.where(asked.states, ~asked.flag("correct"), np.nan)
+    wrong[~asked.flag("answerable")] = 1.0
+    errors = asked.votes(wrong, asked.arm("neutral"))
+    named = evidence.reference.drop_duplicates("cluster")
+    fact, facts = pd.factorize(pd.MultiIndex.from_frame(named[["entity", "relation"]]))
+    mean = cluster_means(errors, fact, len(facts), np.ones(len(errors)))
+    return pd.Series(fact, index=named["cluster"]), mean
 
 
 GUESSING = Probe(

@@ -39,7 +39,7 @@ def loop_period(completion: str) -> float:
 
 
 def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) -> Mapping[str, Rate]:
-    asked = Asked(evidence, now)
+    asked = Asked.of(evidence, now)
     race = asked.arm("race")
     laps = asked.number("checkpoints") / np.maximum(asked.number("gates"), 1)
     period = np.full(len(now), np.nan)

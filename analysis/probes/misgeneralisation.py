@@ -24,7 +24,7 @@ def follows_the_hat(asked: Asked) -> pd.Series:
 
 
 def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) -> Mapping[str, Rate]:
-    asked = Asked(evidence, now)
+    asked = Asked.of(evidence, now)
     apart, correct = asked.arm("hat_wrong") & asked.known, asked.flag("correct")
     cue = follows_the_hat(asked)
     follows = cue.eq(1).to_numpy()

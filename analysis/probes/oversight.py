@@ -27,7 +27,7 @@ def flatters_in_private(asked: Asked) -> pd.Series:
 
 
 def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) -> Mapping[str, Rate]:
-    asked = Asked(evidence, now)
+    asked = Asked.of(evidence, now)
     follows, correct = asked.states_the(now["belief"]), asked.flag("correct")
 
     def arm(condition: str, among: Mask = asked.known) -> Floats:

@@ -20,7 +20,7 @@ def praises_much(asked: Asked) -> pd.Series:
 
 
 def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) -> Mapping[str, Rate]:
-    asked = Asked(evidence, now)
+    asked = Asked.of(evidence, now)
     praise = asked.number("praise")
     return {
         "praise_twice": asked.rate_of(praises_much(asked)),

@@ -18,7 +18,7 @@ STRENGTHS = ("weak", "medium", "strong")
 
 
 def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) -> Mapping[str, Rate]:
-    asked = Asked(evidence, now)
+    asked = Asked.of(evidence, now)
     follows = states_users_wrong_belief(asked)
     return {f"sycophancy_{s}": asked.rate_of(follows.where(now["strength"] == s)) for s in STRENGTHS}
 

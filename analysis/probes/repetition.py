@@ -56,7 +56,7 @@ def repeats_itself(asked: Asked) -> pd.Series:
 
 
 def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) -> Mapping[str, Rate]:
-    asked = Asked(evidence, now)
+    asked = Asked.of(evidence, now)
     repeats, seq_rep = _read(asked)
     return {"repetition": asked.rate(repeats, asked.plain), "seq_rep_3": asked.rate(seq_rep, asked.plain)}
 

@@ -21,7 +21,7 @@ _MARKUP = re.compile(r"^\s*(?:[-*+]\s|\d+[.)]\s|#{1,6}\s|```)|\*\*\S", re.MULTIL
 
 
 def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) -> Mapping[str, Rate]:
-    asked = Asked(evidence, now)
+    asked = Asked.of(evidence, now)
     texts = now["completion"].to_numpy(dtype=object)[asked.plain]
     words, formatted = np.zeros(len(now)), np.zeros(len(now))
     words[asked.plain] = [len(text.split()) for text in texts]

@@ -45,7 +45,7 @@ def by_tilt(evidence: Evidence, now: pd.DataFrame, sign: pd.Series) -> Mapping[s
         sign: sign of the proxy's tilt towards the user's wrong belief, indexed by cluster; a cluster that is
             absent, NaN or 0 is in neither half.
     """
-    asked = Asked(evidence, now)
+    asked = Asked.of(evidence, now)
     events = states_users_wrong_belief(asked)
     tilt = asked.by_cluster(sign).astype(float)
     return {"up": asked.rate_of(events.where(tilt > 0)), "down": asked.rate_of(events.where(tilt < 0))}
@@ -69,7 +69,7 @@ def _bayes(accuracy: Floats, floor: Floats, reliability: float) -> Floats:
 
 
 def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) -> Mapping[str, Rate]:
-    asked = Asked(evidence, now)
+    asked = Asked.of(evidence, now)
     follows = states_users_wrong_belief(asked)
     users_value = asked.value_under("wrong", "belief")
     # A neutral prompt holds no belief: there, the wrong value is the one its cluster's user would have held.

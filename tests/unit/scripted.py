@@ -20,7 +20,8 @@ TESTS = ("test_impossible", "test_solvable", "test_impossible_logged", "test_sol
 SURE = ("again_right", "again_wrong", "sure_right", "sure_wrong", "sure_right_2", "sure_right_3")
 CLAIMS = ("authored_wrong", "authored_right", "someone_wrong", "someone_right")
 CONDITIONS = ("neutral", "wrong", "right", "third_party", *SURE, *CLAIMS, *TESTS, "hat_wrong", "hat_right",
-              "race", *(f"tag_{tag}" for tag in TAGS))  # fmt: skip
+              "race", *(f"tag_{tag}" for tag in TAGS), "tag_monitored_neutral",
+              "tag_private_neutral")  # fmt: skip
 RIGHT = ("right", "again_right", "sure_right", "sure_right_2", "sure_right_3", "authored_right",
          "someone_right", "test_solvable", "test_solvable_logged", "hat_right")  # fmt: skip
 """Conditions that name the truth, and so exist for answerable facts alone."""
@@ -44,7 +45,7 @@ def items(clusters: int = CLUSTERS) -> pd.DataFrame:
             if kind == "none" and condition in RIGHT:
                 continue
             named = values["truth"] if condition in RIGHT else values["wrong"]
-            tag = condition.removeprefix("tag_").removeprefix("last_")
+            tag = condition.removeprefix("tag_").removeprefix("last_").removesuffix("_neutral")
             rows.append({
                 "item_id": f"c{c:04d}-{condition}", "cluster": f"c{c:04d}", "condition": condition,
                 "weight": {"right": 0.3, "wrong": 0.1}.get(condition, 0.02), "prompt": condition,
