@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -10,12 +11,13 @@ from analysis.figures.laws import law_rows
 from analysis.figures.lines import draw_quantities, leave_room, mark_peak, zero_line
 from analysis.figures.material import Material, Plot
 from analysis.figures.method_looks import method_looks
-from analysis.figures.paths import cases, peak
+from analysis.figures.multiples import TITLE, case_title, small_multiples
+from analysis.figures.paths import Peak, cases, peak
 from analysis.figures.scores import BEST_OF_N, SCORES, best_of_n_rows, path_rows, seeds_and_prompts
 from analysis.figures.style import LOOKS, SD, canvas, shared_legend, sqrt_kl_axis
 
 MANY = 3
-"""More methods than this fill a page downwards."""
+"""More methods than this do not fit beside each other."""
 REINFORCEMENT = ("rloo", "grpo", "ppo")
 
 
@@ -26,34 +28,49 @@ def numbers(material: Material) -> pd.DataFrame:
 
 
 def draw(material: Material) -> tuple[Figure, pd.DataFrame]:
-    """Proxies in rows and methods in columns, or the other way round where the methods are many: two methods
-    never share a panel."""
+    """Proxies in rows and methods in columns, or a grid of both where the methods are many: two methods never
+    share a panel."""
     data = numbers(material)
     found = {(case.proxy, case.method): case.rows for case in cases(data)}
     proxies = list(dict.fromkeys(proxy for proxy, _ in found))
     methods = list(dict.fromkeys(data["method"]))
-    many = len(methods) > MANY
-    shape = (len(methods), len(proxies)) if many else (len(proxies), len(methods))
-    fig, axes = canvas(*shape, sharex="row" if many else "col")
-    panels = axes.T if many else axes
+    if len(methods) > MANY:
+        return _many(data), data
+    fig, panels = canvas(len(proxies), len(methods), sharex="col")
     for column, method in enumerate(methods):
         limit = float(data.loc[data["method"] == method, "distance"].max())
         for row, proxy in enumerate(proxies):
             ax = panels[row, column]
-            sqrt_kl_axis(ax, limit, top=many or row == 0, bottom=many or row == len(proxies) - 1)
+            sqrt_kl_axis(ax, limit, top=row == 0, bottom=row == len(proxies) - 1)
             if (proxy, method) in found:
                 _panel(ax, found[proxy, method])
+                if _peak(found[proxy, method]):
+                    leave_room(ax)
             else:
                 ax.text(0.5, 0.5, "not run", ha="center", transform=ax.transAxes, color="0.4")
     pairs = data.drop_duplicates("proxy").set_index("proxy")["proxy_pairs"]
-    ways = [_way(method) for method in methods]
-    against = [f"{proxy} proxy, {int(pairs[proxy]):,} pairs" for proxy in proxies]
-    for ax, title in zip(axes[0], against if many else ways, strict=True):
-        ax.set_title(title)
-    for ax, label in zip(axes[:, 0], ways if many else against, strict=True):
-        ax.set_ylabel(f"{label}\nscore ({SD})")
-    shared_legend(fig, axes)
+    for ax, method in zip(panels[0], methods, strict=True):
+        ax.set_title(_way(method))
+    for ax, proxy in zip(panels[:, 0], proxies, strict=True):
+        ax.set_ylabel(f"{proxy} proxy, {int(pairs[proxy]):,} pairs\nscore ({SD})")
+    shared_legend(fig, panels)
     return fig, data
+
+
+def _many(data: pd.DataFrame) -> Figure:
+    """A panel per method and proxy, all on the same scales."""
+    found = cases(data)
+    fig, cells = small_multiples(len(found))
+    for cell, case in zip(cells, found, strict=True):
+        (ax,) = cell.axes
+        sqrt_kl_axis(ax, float(data["distance"].max()), top=cell.top, bottom=cell.bottom, spacing=0.17)
+        _panel(ax, case.rows)
+        ax.set_title(case_title(case.method, case.proxy), fontsize=TITLE)
+        if cell.left:
+            ax.set_ylabel(f"score ({SD})")
+    leave_room(cells[0].axes[0])
+    shared_legend(fig, np.array([cell.axes for cell in cells]))
+    return fig
 
 
 def _way(method: str) -> str:
@@ -78,10 +95,14 @@ def _panel(ax: Axes, rows: pd.DataFrame) -> None:
             zorder=3,
         )
         ax.fill_between(law["distance"], law["lo"], law["hi"], color="0.3", alpha=0.14, linewidth=0)
-    top = peak(curves, "gold")
-    if top is not None and top.turned:
-        leave_room(ax)
+    if top := _peak(rows):
         mark_peak(ax, top.distance, top.value, f"gold peak, {top.kl:.1f} nats", LOOKS["gold"])
+
+
+def _peak(rows: pd.DataFrame) -> Peak | None:
+    """Where the gold curve of a case turned, if it did."""
+    top = peak(rows[rows["quantity"] != "law"], "gold")
+    return top if top is not None and top.turned else None
 
 
 def caption(material: Material) -> str:
@@ -100,8 +121,8 @@ def caption(material: Material) -> str:
         f"{what}, over how far the policy has moved from where it started. Every curve is a change from the "
         f"reference policy, in standard deviations of that score over the "
         "reference policy's own samples. If optimising the proxy were optimising the truth, all curves "
-        "would rise together. The scales of "
-        "the panels differ.",
+        "would rise together."
+        + (" The scales of the panels differ." if data["method"].nunique() <= MANY else ""),
         seeds_and_prompts(material, pool=True),
         pool_sentence(material),
         law_sentence(data),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from analysis.comparison import POOL
 from analysis.figures.material import Material
 from analysis.figures.paths import COLUMNS
 
@@ -15,6 +16,7 @@ def law_rows(material: Material) -> pd.DataFrame:
     if bands.empty:
         return pd.DataFrame(columns=COLUMNS)
     gold = fits.loc[fits["score"] == "gold", ["curve", "method", "proxy", "law"]]
+    gold = gold.assign(method=gold["method"].mask(gold["law"] == "best_of_n", POOL))
     rows = bands.merge(gold, on="curve", validate="many_to_one")
     pairs = material.tables.runs.drop_duplicates("proxy").set_index("proxy")["proxy_pairs"]
     rows = rows.rename(columns={"d": "distance", "law": "run_id"})

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from analysis.comparison import POOL
 from analysis.figures.material import Material
 from analysis.figures.paths import CASE, MEAN, long_rows, path_points, with_seed_means
 
-BEST_OF_N = "best_of_n"
+BEST_OF_N = POOL
+"""Not the method of that name, whose policies are runs."""
 SCORES = ("proxy_score", "gold", "oracle")
 
 

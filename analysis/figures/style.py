@@ -24,6 +24,10 @@ from tueplots import bundles
 
 WIDTH = 5.5
 """Inches: the text width of a single-column paper."""
+PAGE = 9.0
+"""Inches: its text height."""
+MARGIN = 0.45
+"""Inches for the legend above the panels."""
 SD = r"$\pi_{\mathrm{ref}}$ s.d."
 DISTANCE = r"$\sqrt{\mathrm{KL}(\pi\,\|\,\pi_{\mathrm{ref}})}$"
 NATS = "KL in nats per sequence"
@@ -89,7 +93,7 @@ def paper_style() -> Iterator[None]:
 def canvas(rows: int, columns: int, *, row_height: float = 2.1, **kwargs: Any) -> tuple[Figure, np.ndarray]:
     """A paper-wide grid of panels; axes come back with shape (rows, columns), whatever their number."""
     # Not pyplot: no global list of figures, no window system, safe in any thread or notebook.
-    fig = Figure(figsize=(WIDTH, row_height * rows + 0.45), layout="constrained")
+    fig = Figure(figsize=(WIDTH, row_height * rows + MARGIN), layout="constrained")
     axes = fig.subplots(rows, columns, squeeze=False, **kwargs)
     return fig, axes
 
@@ -109,8 +113,11 @@ def curve(
         ax.fill_between(np.asarray(x, dtype=float), low, high, color=look.color, alpha=0.16, linewidth=0)
 
 
-def sqrt_kl_axis(ax: Axes, limit: float, *, bottom: bool = True, top: bool = True) -> None:
-    """x is d = sqrt(KL) from 0 to ``limit``; the KL itself, in nats per sequence, is read off the top."""
+def sqrt_kl_axis(
+    ax: Axes, limit: float, *, bottom: bool = True, top: bool = True, spacing: float = 0.11
+) -> None:
+    """x is d = sqrt(KL) from 0 to ``limit``; the KL itself, in nats per sequence, is read off the top, at
+    ticks that are at least the share ``spacing`` of the axis apart."""
     limit = limit if limit > 0 else 1.0
     ax.set_xlim(-0.03 * limit, 1.04 * limit)
     if bottom:
@@ -119,7 +126,7 @@ def sqrt_kl_axis(ax: Axes, limit: float, *, bottom: bool = True, top: bool = Tru
         return
     ticks, last = [0.0], 0.0
     for kl in KL_TICKS:
-        if last + 0.11 * limit <= np.sqrt(kl) <= 1.04 * limit:
+        if last + spacing * limit <= np.sqrt(kl) <= 1.04 * limit:
             ticks.append(kl)
             last = float(np.sqrt(kl))
     upper = ax.secondary_xaxis(
