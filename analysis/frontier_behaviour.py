@@ -129,10 +129,12 @@ class PoolProbing:
         return self.headlines[measure].events(self.evidence, self.answers).to_numpy(dtype=float)
 
     def rates(self, tilted: Tilted) -> Iterator[dict[str, object]]:
+        if len(self.refused) == len(PROBES):
+            return
+        now = self.answers.assign(**{SHARE: tilted.weights.ravel()})
         for name, probe in PROBES.items():
             if name in self.refused:
                 continue
-            now = self.answers.assign(**{SHARE: tilted.weights.ravel()})
             for measure, rate in probe.measure(self.evidence, self.answers, now).items():
                 yield {"kind": "probe", "measure": measure, "value": rate.value, "lo": rate.lo, "hi": rate.hi}
 
