@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analysis.comparison import POOL
 from analysis.figures.lines import zero_line
 from analysis.figures.material import Material, Plot
+from analysis.figures.multiples import MANY, TITLE, Cell, case_title, small_multiples
 from analysis.figures.style import SD, Look, canvas, shared_legend, sqrt_kl_axis
 from analysis.forecast import BASE, EARLY
 
@@ -23,23 +26,50 @@ def numbers(material: Material) -> pd.DataFrame:
 
 
 def draw(material: Material) -> tuple[Figure, pd.DataFrame]:
-    """One panel per curve that was forecast, two in a row."""
+    """One panel per curve that was forecast, two in a row; or three and on the same scales where they are
+    many."""
     data = numbers(material)
-    names = list(data["forecast"].drop_duplicates())
-    fig, axes = canvas((len(names) + 1) // 2, min(2, len(names)))
-    for ax, name in zip(axes.flat, names, strict=False):
+    names = titles(material)
+    many = len(names) > MANY
+    limits = data.groupby("forecast")["d"].max()
+    if many:
+        fig, cells = small_multiples(len(names))
+    else:
+        fig, axes = canvas((len(names) + 1) // 2, min(2, len(names)))
+        cells = [Cell([ax], left=True, top=True, bottom=True) for ax in axes.flat[: len(names)]]
+        for ax in axes.flat[len(names) :]:
+            ax.remove()
+    for cell, (name, title) in zip(cells, names.items(), strict=True):
+        (ax,) = cell.axes
+        sqrt_kl_axis(ax, float(limits.max() if many else limits[name]), top=False, bottom=cell.bottom)
         _panel(ax, data[data["forecast"] == name])
-        ax.set_title(name, pad=3)
-        ax.set_ylabel(f"gold ({SD})")
-    for ax in axes.flat[len(names) :]:
-        ax.remove()
-    shared_legend(fig, axes, columns=2)
+        ax.set_title(title, pad=3, fontsize=TITLE)
+        if cell.left:
+            ax.set_ylabel(f"gold ({SD})")
+    shared_legend(fig, np.array([cell.axes for cell in cells]), columns=2)
     return fig, data
+
+
+def titles(material: Material) -> dict[str, str]:
+    """What to call each forecast that is drawn: method and proxy, and seeds where there are several."""
+    table = material.tables.forecasts.drop_duplicates("forecast").set_index("forecast")
+    runs = material.tables.runs.set_index("run_id")
+    several = {seed: runs[seed].nunique() > 1 for seed in ("proxy_seed", "seed")}
+    found = {}
+    for name in numbers(material)["forecast"].drop_duplicates():
+        method, proxy = table.loc[name, ["method", "proxy"]]
+        if name not in runs.index:
+            found[name] = case_title(POOL, proxy)
+            continue
+        seeds = [
+            f", {seed.replace('_', ' ')} {runs.loc[name, seed]}" for seed, many in several.items() if many
+        ]
+        found[name] = case_title(method, proxy, "".join(seeds))
+    return found
 
 
 def _panel(ax: Axes, rows: pd.DataFrame) -> None:
     zero_line(ax)
-    sqrt_kl_axis(ax, float(rows["d"].max()), top=False)
     for source, look in SOURCES.items():
         mine = rows[rows["source"] == source]
         if mine.empty:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.figures.lines import draw_quantities, zero_line
 from analysis.figures.material import Material, Plot
-from analysis.figures.paths import COLUMNS, cases, long_rows, path_points, with_seed_means
+from analysis.figures.multiples import MANY, TITLE, case_title, small_multiples
+from analysis.figures.paths import COLUMNS, Case, cases, long_rows, path_points, with_seed_means
 from analysis.figures.scores import complete_runs, path_rows, seeds_and_prompts
 from analysis.figures.style import LOOKS, SD, Look, canvas, curve, shared_legend, sqrt_kl_axis
 
@@ -42,24 +46,46 @@ def _frontier_rows(material: Material) -> pd.DataFrame:
 
 
 def draw(material: Material) -> tuple[Figure, pd.DataFrame]:
-    """One row per method and proxy: scores on the left, score minus frontier on the right."""
+    """Per method and proxy scores on the left, score minus frontier on the right: in a row, or two to a row
+    and on the same scales where they are many."""
     data = numbers(material)
     frontier = data[data["run_id"] == FRONTIER]
     found = cases(data[data["run_id"] != FRONTIER])
+    limits = float(data["distance"].max()), float(frontier["distance"].max())
+    if len(found) > MANY:
+        return _many(found, frontier, limits), data
     fig, axes = canvas(len(found), 2, sharex="col")
-    limits = data["distance"].max(), frontier["distance"].max()
-    for row, ((left, right), case) in enumerate(zip(axes, found, strict=True)):
-        for ax, limit in zip((left, right), limits, strict=True):
-            zero_line(ax)
-            sqrt_kl_axis(ax, float(limit), top=row == 0, bottom=row == len(found) - 1)
-        draw_quantities(left, case.rows, "distance", TRUTHS)
-        _frontier(left, frontier[frontier["proxy"] == case.proxy])
-        renamed = case.rows.assign(quantity=case.rows["quantity"].map(RESIDUAL))
-        draw_quantities(right, renamed[renamed["quantity"].notna()], "distance", TRUTHS)
-        left.set_ylabel(f"{case.label}\nscore ({SD})")
-        right.set_ylabel("trained minus frontier")
+    for row, (pair, case) in enumerate(zip(axes, found, strict=True)):
+        for ax, limit in zip(pair, limits, strict=True):
+            sqrt_kl_axis(ax, limit, top=row == 0, bottom=row == len(found) - 1)
+        _panels(pair, case, frontier)
+        pair[0].set_ylabel(f"{case.label}\nscore ({SD})")
+        pair[1].set_ylabel("trained minus frontier")
     shared_legend(fig, axes[:, :1])
     return fig, data
+
+
+def _many(found: Sequence[Case], frontier: pd.DataFrame, limits: tuple[float, float]) -> Figure:
+    fig, cells = small_multiples(len(found), panels=2)
+    for cell, case in zip(cells, found, strict=True):
+        for ax, limit in zip(cell.axes, limits, strict=True):
+            sqrt_kl_axis(ax, limit, top=False, bottom=cell.bottom)
+        _panels(cell.axes, case, frontier)
+        cell.axes[0].set_title(case_title(case.method, case.proxy), fontsize=TITLE)
+        cell.axes[1].set_title("trained minus\nfrontier", fontsize=TITLE)
+        if cell.left:
+            cell.axes[0].set_ylabel(f"score ({SD})")
+    shared_legend(fig, np.array([cell.axes[:1] for cell in cells]))
+    return fig
+
+
+def _panels(pair: Sequence[Axes], case: Case, frontier: pd.DataFrame) -> None:
+    for ax in pair:
+        zero_line(ax)
+    draw_quantities(pair[0], case.rows, "distance", TRUTHS)
+    _frontier(pair[0], frontier[frontier["proxy"] == case.proxy])
+    renamed = case.rows.assign(quantity=case.rows["quantity"].map(RESIDUAL))
+    draw_quantities(pair[1], renamed[renamed["quantity"].notna()], "distance", TRUTHS)
 
 
 def _frontier(ax: Axes, rows: pd.DataFrame) -> None:
@@ -78,8 +104,8 @@ def caption(material: Material) -> str:
         "Dotted: what the best policy for the proxy at each KL would score, the reference policy reweighted "
         "by exp(proxy/β), estimated from the best-of-n pool without any training. It ends where the pool has "
         f"too few effective samples: {ends}. Right: what the trained policy scores besides, at the same KL; "
-        "away from zero it is the optimiser's own doing, for better or worse. The scales of the panels "
-        f"differ. {seeds_and_prompts(material, pool=True)}"
+        "away from zero it is the optimiser's own doing, for better or worse. The scales of scores and "
+        f"differences differ. {seeds_and_prompts(material, pool=True)}"
     )
 
 

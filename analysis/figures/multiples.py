@@ -14,6 +14,8 @@ from analysis.figures.style import MARGIN, PAGE, canvas
 
 FEW = 18
 """With more panels than this, four stand side by side and not three."""
+MANY = 4
+"""More cases than this of two panels each make a column too tall to read."""
 TITLE = 7.5
 """Font size of the two lines above a panel."""
 

@@ -8,9 +8,10 @@ from matplotlib.figure import Figure
 
 from analysis.figures.lines import draw_quantities
 from analysis.figures.material import Material, Plot
+from analysis.figures.multiples import TITLE, case_title
 from analysis.figures.paths import cases, peak
 from analysis.figures.scores import path_rows, seeds_and_prompts
-from analysis.figures.style import canvas, shared_legend, sqrt_kl_axis, step_axis
+from analysis.figures.style import MARGIN, PAGE, canvas, shared_legend, sqrt_kl_axis, step_axis
 
 PANELS = {
     "gives in to a wrong belief": (
@@ -40,8 +41,9 @@ def draw_over(material: Material, x: str) -> tuple[Figure, pd.DataFrame]:
     panels = {head: names for head, names in PANELS.items() if shown["quantity"].isin(names).any()}
     many = len(found) > MANY
     shape = (len(found), len(panels)) if many else (len(panels), len(found))
+    height = min(1.45, (PAGE - MARGIN) / len(found)) if many else 1.45
     fig, axes = canvas(
-        *shape, row_height=1.45, sharex="row" if many else "col", sharey="col" if many else "row"
+        *shape, row_height=height, sharex=True if many else "col", sharey="col" if many else "row"
     )
     grid = axes.T if many else axes
     for row, names in enumerate(panels.values()):
@@ -55,14 +57,15 @@ def draw_over(material: Material, x: str) -> tuple[Figure, pd.DataFrame]:
             last = column == len(found) - 1 if many else row == len(panels) - 1
             if x == "distance":
                 first = column == 0 if many else row == 0
-                sqrt_kl_axis(ax, float(case.rows[x].max()), top=first, bottom=last)
+                limit = shown[x].max() if many else case.rows[x].max()
+                sqrt_kl_axis(ax, float(limit), top=first, bottom=last)
             elif last:
                 step_axis(ax)
             if top is not None and top.turned:
                 place = top.distance if x == "distance" else top.step
                 ax.axvline(place, color="0.5", linewidth=0.7, linestyle=(0, (2, 2)), zorder=0)
     if many:
-        _label_many(axes, list(panels), [case.label for case in found])
+        _label_many(axes, list(panels), [case_title(case.method, case.proxy) for case in found])
         shared_legend(fig, axes, columns=3)
         return fig, data
     for ax, case in zip(axes[0], found, strict=True):
@@ -75,9 +78,9 @@ def draw_over(material: Material, x: str) -> tuple[Figure, pd.DataFrame]:
 
 def _label_many(axes: np.ndarray, heads: list[str], labels: list[str]) -> None:
     for ax, head in zip(axes[0], heads, strict=True):
-        ax.set_title(head)
+        ax.set_title(f"share of prompts:\n{head}", fontsize=TITLE)
     for ax, label in zip(axes[:, 0], labels, strict=True):
-        ax.set_ylabel(f"{label.replace(', ', chr(10))}\nshare of prompts", fontsize=7)
+        ax.set_ylabel(label, fontsize=TITLE, rotation=0, ha="right", va="center")
 
 
 def draw(material: Material) -> tuple[Figure, pd.DataFrame]:

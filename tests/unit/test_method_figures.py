@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,7 +29,20 @@ def seven(tmp_path_factory: pytest.TempPathFactory) -> Material:
     return Material(experiment, tables(experiment))
 
 
-@pytest.mark.parametrize("name", ["methods", "equal_kl", "gold_vs_proxy", "goodhart", "sycophancy"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "methods",
+        "equal_kl",
+        "gold_vs_proxy",
+        "goodhart",
+        "sycophancy",
+        "sycophancy_steps",
+        "frontier",
+        "steps",
+        "forecast",
+    ],
+)
 def test_seven_methods_fit_on_a_figure(name: str, seven: Material) -> None:
     """A layout that collapses or overlaps its decorations warns."""
     with paper_style(), warnings.catch_warnings():
@@ -66,3 +80,26 @@ def test_lines_are_those_of_the_tables(seven: Material) -> None:
     points = seven.tables.points.query("method == 'kto'")
     np.testing.assert_array_equal(kto[["proxy_score", "value"]], points[["proxy_score", "gold"]])
     assert FRONTIER not in set(pairs["method"])
+
+
+def test_a_best_of_n_run_and_the_pool_have_panels_of_their_own(tmp_path: Path) -> None:
+    root = write_experiment(
+        tmp_path, methods={"rloo": 0.0, "best_of_n": 0.1}, proxies=("starved",), budgets=(), clusters=12,
+        kl_grid=(0.0, 0.5, 1.0, 2.0),
+    )  # fmt: skip
+    experiment = Experiment.read(root)
+    with paper_style():
+        figure, data = FIGURES["goodhart"].draw(Material(experiment, tables(experiment)))
+    assert {ax.get_title() for ax in figure.axes} - {""} == {
+        "reinforcement learning (RLOO)", "best of n", "best of n samples",
+    }  # fmt: skip
+    laws = data[data["quantity"] == "law"]
+    assert "best_of_n" not in set(laws["method"]) and POOL in set(laws["method"])
+
+
+def test_forecasts_are_named_as_people_name_them(seven: Material) -> None:
+    with paper_style():
+        figure, _ = FIGURES["forecast"].draw(seven)
+    titles = {ax.get_title() for ax in figure.axes} - {""}
+    assert {"RLOO\nstarved proxy", "best of n (pool)\nstarved proxy"} <= titles
+    assert not any("_" in title or "/" in title for title in titles)
