@@ -104,7 +104,18 @@ def caption(material: Material) -> str:
 def lacks(material: Material) -> str | None:
     if (refused := material.tables.knowing_refused) is not None:
         return refused
-    return None if len(path_points(material.tables.knowing)) else "no path run left hidden states"
+    table = path_points(material.tables.knowing)
+    start = table[(table["step"] == 0) & (table["condition"] == "neutral") & (table["probe"] == "fixed")]
+    if start.empty:
+        return "no path run left hidden states"
+    # The start is the same policy in every run, read by the same probes.
+    accuracy, low, control = start[["accuracy", "accuracy_lo", "control_accuracy"]].iloc[0]
+    if low <= control:
+        return (
+            f"at the start the probe reads {accuracy:.0%} of the values that π_ref knows, no more "
+            f"than its control task ({control:.0%}) for all that can be told: these states do not show it"
+        )
+    return None
 
 
 PLOT = Plot(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -162,6 +163,9 @@ def test_the_figure_stacks_the_shares_to_one(tmp_path: Path) -> None:
     shares = data[data["quantity"].isin(study.SHARES)].groupby(["condition", "probe", "step"])["value"].sum()
     assert len(shares) == 4 * len(GRID) and np.allclose(shares, 1.0)
     assert "control" in plot.caption(material)
+    blind = material.tables.knowing.assign(accuracy_lo=0.05)
+    unread = Material(experiment, replace(material.tables, knowing=blind))
+    assert "no more than its control task" in str(plot.lacks(unread))
     bare = Experiment.read(
         write_experiment(tmp_path / "bare", kl_grid=GRID, budgets=(), pool=None, clusters=30)
     )

@@ -16,7 +16,9 @@ For a single prompt that root is λ*(x). Prompts are normalised one by one, as t
 thinks of a prompt as such does not enter.
 
 The guarantee is for the Gibbs policy at this very η. A path runs through all pressures: before it λ is
-larger than it need be, beyond it too small wherever the tilt grows with the pressure.
+larger than it need be, beyond it too small wherever the tilt grows with the pressure. And a policy that
+cannot tell when its user is wrong is no Gibbs policy: to it, λ on mistaken users alone is a tax of
+λ·P(the user is wrong) on all agreement, which may be less than what the proxy pays for it.
 """
 
 from __future__ import annotations
