@@ -129,8 +129,8 @@ def test_what_is_not_weighed_is_not_needed() -> None:
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"type": "bradley_terry", "temperature": 0.0}, "greater than 0"),
-    ({"type": "bradley_terry", "flip_rate": 0.5}, "less than 0.5"),
-    ({"type": "flip_noise", "flip_rate": 0.5}, "less than 0.5"),
+    ({"type": "bradley_terry", "flip_rate": 0.51}, "less than or equal to 0.5"),
+    ({"type": "flip_noise", "flip_rate": 0.51}, "less than or equal to 0.5"),
     ({"type": "partial_verification", "verification_rate": 1.1}, "less than or equal to 1"),
     ({"type": "partial_verification", "surface": {"honesty": 1.0}}, "honesty"),
     ({"type": "engagement", "weight": -0.1}, "greater than or equal to 0"),
