@@ -204,18 +204,6 @@ def test_a_seed_repeats_a_run_and_nothing_else() -> None:
     assert redone(("runs.path.seeds", 2)) == policies({f"{run}-seed1" for run in PATHS})
 
 
-def test_kept_weights_are_interpolated_and_scored_and_only_those() -> None:
-    kept = planned(("runs.path.keep_weights", True))
-    between = {f"between {run}" for run in PATHS} | {f"scores {run} between points" for run in PATHS}
-    assert redone(("runs.path.keep_weights", True)) == policies(PATHS) | between
-    for run in kept.runs:
-        assert (run.between is not None) == (run.row["run_id"] in PATHS)
-        made, scored = run.between or (run.train, run.score)
-        assert not made.gold_side and scored.gold_side
-        assert set(scored.inputs) == set(run.score.inputs), "valued by the same scorers as its points"
-        assert "gold" not in {source.identity.stage for source in above(made, through_labels=False)}
-
-
 # --- order and firewall -----------------------------------------------------------------------------
 
 
