@@ -65,18 +65,14 @@ from analysis.pool import (
 )
 from analysis.probes import PROBES, Evidence
 from analysis.records import Experiment
+from analysis.run_tables import RUN_COLUMNS, budgets, cards, runs
 
 Floats = NDArray[np.float64]
 
-RUN_COLUMNS = (
-    *("run_id", "group", "method", "mitigation", "control", "budget", "seed"),
-    *("proxy", "proxy_pairs", "proxy_seed"),
-)
 RATE_COLUMNS = tuple(
     f"{measure}{end}" for probe in PROBES.values() for measure in probe.measures for end in ("", "_lo", "_hi")
 )
 SEED_COLUMNS = ("proxy", "proxy_seed", "n", "sqrt_kl", *POOL_CURVES)
-BUDGET_TOLERANCE = 0.25
 LIVE_REPLICATES = 100
 """Enough for a rough interval while a run is going on."""
 
@@ -167,14 +163,14 @@ def tables(experiment: Experiment, *, seed: int = 0) -> Tables:
     points = _points(curves, counts, evidence, probes)
     pairs = {run.proxy: run.proxy_pairs for run in experiment.runs}
     pairs |= {name: proxy["pairs"] for name, proxy in experiment.proxies.items() if "pairs" in proxy}
-    budgets = _budgets(points)
+    spent = budgets(points)
     frontier = _stack([frontier_table(g, pairs.get(g.proxy)) for g in tilted], FRONTIER_COLUMNS)
     frontier = frontier.astype({"reliable": bool})
     traced = trace(experiment, curves, counts)
     compared = [score_laws(each) for each in law_curves]
     foreseen = forecasts(curves, law_curves, tilted, frontier, counts, forecast_rng)
     return Tables(
-        runs=_runs(curves),
+        runs=runs(curves),
         points=points,
         best_of_n=_stack([best_of_n_table(g, pairs.get(g.proxy)) for g in groups], POOL_COLUMNS),
         best_of_n_seeds=_stack([_seed_table(each) for each in pool], SEED_COLUMNS),
@@ -198,12 +194,12 @@ def tables(experiment: Experiment, *, seed: int = 0) -> Tables:
         mitigations=mitigations(curves, evidence, counts, cure_rng),
         knowing=knowing(curves, evidence, fold_rng),
         knowing_refused=refusal(curves, evidence),
-        reward_models=_cards(experiment),
+        reward_models=cards(experiment),
         audit=experiment_audit(experiment, seed),
-        budgets=budgets,
+        budgets=spent,
         gaps=experiment.gaps(),
         probes=probes,
-        checks=checks(curves, points, budgets, {k: e.fit for k, e in fitted.items()}, counts, check_rng),
+        checks=checks(curves, points, spent, {k: e.fit for k, e in fitted.items()}, counts, check_rng),
     )
 
 
@@ -227,15 +223,6 @@ def _stack(frames: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.DataFra
     """All rows of `frames`; the columns are there even when no row is."""
     full = [frame for frame in frames if len(frame)]
     return pd.concat(full, ignore_index=True)[list(columns)] if full else pd.DataFrame(columns=list(columns))
-
-
-def _runs(curves: Sequence[RunCurves]) -> pd.DataFrame:
-    rows = []
-    for each in curves:
-        settings = {name: getattr(each.run, name) for name in (*RUN_COLUMNS, "status", "error")}
-        usable = sum(point.sampled and point.scored for point in each.run.points)
-        rows.append(settings | {"points": usable})
-    return pd.DataFrame(rows, columns=[*RUN_COLUMNS, "status", "error", "points"])
 
 
 def _evidence(experiment: Experiment) -> Evidence:
@@ -297,24 +284,3 @@ def _seed_table(each: PoolCurves) -> pd.DataFrame:
         frame[name] = each.sums[name].mean() if name in each.sums else np.nan
     frame["sqrt_kl"] = np.sqrt(frame["kl"].clip(lower=0))
     return frame
-
-
-def _cards(experiment: Experiment) -> pd.DataFrame:
-    columns = ("name", "kind", "proxy", "proxy_seed", "pairs", "accuracy", "ece", "length_correlation",
-               "oracle_agreement", "gold_agreement", "heldout_pairs", "label_flip_share",
-               "reliability")  # fmt: skip
-    rows = []
-    for card in experiment.cards:
-        lo, hi = card.get("accuracy_ci") or (np.nan, np.nan)
-        rows.append({name: card.get(name) for name in columns} | {"accuracy_lo": lo, "accuracy_hi": hi})
-    return pd.DataFrame(rows, columns=[*columns, "accuracy_lo", "accuracy_hi"])
-
-
-def _budgets(points: pd.DataFrame) -> pd.DataFrame:
-    """The last point of every run that was given a budget."""
-    rows = points[points["budget"].notna()].groupby("run_id", sort=False).tail(1).reset_index(drop=True)
-    rows = rows.assign(ratio=rows["kl"] / rows["budget"])
-    rows["within"] = (rows["ratio"] - 1).abs() <= BUDGET_TOLERANCE
-    scores = ("gold", "oracle", "proxy_score", "sycophancy")
-    measured = [f"{name}{end}" for name in scores for end in ("", "_lo", "_hi")]
-    return rows[[*RUN_COLUMNS, "step", "kl", "ratio", "within", *measured]]

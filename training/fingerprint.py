@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from training.durable import hash_file
 
@@ -95,3 +97,16 @@ def contents(path: str) -> str | None:
     for file in sorted(p for p in root.rglob("*") if p.is_file()) if root.is_dir() else [root]:
         digest.update(f"{file.relative_to(root)}={hash_file(file)}".encode())
     return digest.hexdigest()[:16]
+
+
+def contents_named_in(settings: Any) -> dict[str, str]:
+    """Path → what lies there, for every `path` named anywhere in settings: it decides the result."""
+    return {path: found for path in _paths(settings) if (found := contents(path))}
+
+
+def _paths(settings: Any) -> Iterator[str]:
+    if isinstance(settings, Mapping):
+        for key, value in settings.items():
+            if key == "path" and isinstance(value, str):
+                yield value
+            yield from _paths(value)

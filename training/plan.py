@@ -8,14 +8,14 @@ Planning reads the config alone: no torch, no artefact, nothing run.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from reward_models.backbone import AnyModel, Sft
 from reward_models.gold import Trained
 from training.cells import cells, run_id
 from training.config import Experiment, RunGroup
-from training.fingerprint import contents, fingerprint
+from training.fingerprint import contents_named_in, fingerprint
 from training.identity import Identity
 from training.planned import Plan, PlannedRun, Stage
 from training.proxy import Proxy
@@ -40,8 +40,7 @@ class _Planner:
         gold_side: bool = False,
         **inputs: Stage,
     ) -> Stage:
-        outside = {path: found for path in _paths(settings) if (found := contents(path))}
-        if outside:
+        if outside := contents_named_in(settings):
             settings = {**settings, "contents": outside}
         identity = Identity(
             stage, settings, {k: v.identity.id for k, v in inputs.items()}, fingerprint(stage), label
@@ -285,15 +284,6 @@ class _Planner:
             world=self.plan.world,
             reference=self.reference,
         )
-
-
-def _paths(settings: Any) -> Iterator[str]:
-    """Every `path` named anywhere in a stage's settings: what lies there decides its result."""
-    if isinstance(settings, Mapping):
-        for key, value in settings.items():
-            if key == "path" and isinstance(value, str):
-                yield value
-            yield from _paths(value)
 
 
 def plan(config: Experiment) -> Plan:

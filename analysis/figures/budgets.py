@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from analysis.figures.material import Material, Plot
 from analysis.figures.style import NATS, SD, canvas
-from analysis.tables import BUDGET_TOLERANCE as TOLERANCE
+from analysis.run_tables import BUDGET_TOLERANCE as TOLERANCE
 
 OUTCOMES = ("gold", "oracle", "sycophancy")
 COLUMNS = [

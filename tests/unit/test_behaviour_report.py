@@ -74,7 +74,7 @@ def test_a_world_without_parsed_outcomes_has_what_any_text_tells(tmp_path: Path)
     experiment = Experiment.read(path)
     material = Material(experiment, tables(experiment))
     assert {name for name in NEW if FIGURES[name].lacks(material) is None} <= {"spectrum", "ledger"}
-    assert set(material.tables.behaviour.onsets["measure"]) == {"repetition"}
+    assert set(material.tables.behaviour.onsets["behaviour"]) == {"repetition"}
 
 
 @pytest.mark.parametrize("name", ["spectrum", "emergence", "contagion"])

@@ -14,7 +14,7 @@ import pytest
 
 from training import plan as planning
 from training.config import Experiment
-from training.fingerprint import CODE, ROOT
+from training.fingerprint import CODE, ROOT, contents
 from training.plan import plan
 from training.planned import Plan, Stage
 
@@ -258,7 +258,7 @@ def data(tmp_path: Path) -> Path:
 
 def test_a_changed_data_file_changes_the_world_and_an_untouched_one_does_not(data: Path) -> None:
     def world() -> Stage:
-        planning.contents.cache_clear()
+        contents.cache_clear()
         return planned(
             ("world", {"type": "text", "path": str(data)}), ("annotator", {"type": "bradley_terry"})
         ).world
@@ -272,7 +272,7 @@ def test_a_changed_data_file_changes_the_world_and_an_untouched_one_does_not(dat
 
 def test_other_weights_in_a_models_folder_are_another_reference(tmp_path: Path) -> None:
     def reference() -> Stage:
-        planning.contents.cache_clear()
+        contents.cache_clear()
         tokenizer = {"type": "pretrained", "path": "org/tokenizer"}
         return named(
             planned(
