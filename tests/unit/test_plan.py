@@ -290,9 +290,8 @@ def test_other_weights_in_a_models_folder_are_another_reference(tmp_path: Path) 
 
 
 def test_changed_code_remakes_what_it_decides_and_what_follows(monkeypatch: pytest.MonkeyPatch) -> None:
-    before, fingerprint = planned(), planning.fingerprint
+    have, fingerprint = {stage.name for stage in planned().stages}, planning.fingerprint
     monkeypatch.setattr(planning, "fingerprint", lambda stage: fingerprint(stage) + "x" * (stage == "labels"))
-    have = {stage.name for stage in before.stages}
     assert {stage.title for stage in planned().stages if stage.name not in have} == LABELLED
 
 
