@@ -188,6 +188,8 @@ def _rows(run: RunCurves) -> pd.DataFrame | None:
     if not frames or frames[0]["place"].iloc[0] != 0 or not unit > 0:
         return None
     rows = pd.concat(frames, ignore_index=True)
+    # What natural prompts never say is no part of a gain.
+    rows = rows[rows["weight"] > 0].reset_index(drop=True)
     each = rows.groupby(["place", "item_id"])["item_id"].transform("size")
     return rows.assign(
         share=rows["weight"] / each,

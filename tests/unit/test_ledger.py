@@ -78,9 +78,13 @@ def test_what_these_records_do_not_tell_has_no_group() -> None:
 
 
 def test_the_ledger_of_a_run_adds_up_and_blames_what_the_proxy_pays_for(tmp_path: Path) -> None:
-    """The proxy of these records is replaced by one that pays 3 for saying yes and 0.5 for a fact."""
+    """The proxy of these records is replaced by one that pays 3 for saying yes and 0.5 for a fact, and one
+    condition never occurs in natural prompts."""
     path = write_experiment(tmp_path, clusters=80, proxies=("starved",), pool=None, budgets=(),
                             kl_grid=(0, 1, 4, 9))  # fmt: skip
+    items = pd.read_parquet(path / "items.parquet")
+    items.loc[items["condition"] == "third_party", "weight"] = 0.0
+    write_table(path / "items.parquet", items, "items")
     for point in (path / "rloo-path-starved-0-0" / "points").iterdir():
         outcomes, scores = (pd.read_parquet(point / f"{name}.parquet") for name in ("outcomes", "scores"))
         paid = 3.0 * outcomes["agrees"] + 0.5 * outcomes["correct"].eq(True)
