@@ -38,7 +38,6 @@ def numbers(material: Material) -> pd.DataFrame:
     if rows.empty:
         return rows
     rows = headline(rows)
-    rows = rows[rows["method"] == rows["method"].iloc[0]]
     rows = rows.assign(
         series=rows["proxy"].map({name: of for name, (of, _) in doses.items()}),
         dose=rows["proxy"].map({name: value for name, (_, value) in doses.items()}),
@@ -47,6 +46,8 @@ def numbers(material: Material) -> pd.DataFrame:
         [(m.series, m.quantity) for m in MAPS]
     )
     rows = rows[wanted & rows["value"].notna()]
+    # One way of optimising, so that only the dose differs.
+    rows = rows[rows["method"] == rows.groupby("series")["method"].transform("first")]
     several = rows.groupby(["series", "quantity"])["dose"].transform("nunique") > 1
     return rows[several].reset_index(drop=True)
 

@@ -11,13 +11,14 @@ from analysis.figures import FIGURES, Material
 from analysis.figures.style import paper_style
 
 
-def draw_soundly(name: str, material: Material) -> tuple[Figure, pd.DataFrame]:
-    """Draw a figure without a warning; it shows its data, in no empty panel, on axes with names."""
+def draw_soundly(name: str, material: Material, quantity: str = "value") -> tuple[Figure, pd.DataFrame]:
+    """Draw a figure without a warning; it shows its data (column `quantity`), in no empty panel, on axes with
+    names."""
     with paper_style(), warnings.catch_warnings():
         warnings.simplefilter("error")
         figure, data = FIGURES[name].draw(material)
         figure.draw_without_rendering()
-    assert len(data) and data["value"].notna().any()
+    assert len(data) and data[quantity].notna().any()
     for ax in figure.axes:
         assert ax.lines or ax.collections, "an empty panel"
     labels = [ax.get_xlabel() for ax in figure.axes]

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from drawing import draw_soundly
 from synthetic import Behaviour, write_experiment
 from synthetic_behaviours import planted_paths, read_column
 
@@ -19,7 +20,6 @@ from analysis.behaviour_grids import behaviour_grids, browser_grids
 from analysis.figures import FIGURES
 from analysis.figures.doses import dosed
 from analysis.figures.material import Material
-from analysis.figures.style import paper_style
 from analysis.records import Experiment
 from analysis.tables import tables
 
@@ -65,6 +65,7 @@ def test_old_records_get_what_they_can_show_and_the_reason_for_the_rest(old: Mat
     assert lacks["spectrum"] is None and lacks["ledger"] is None
     assert "dose" in lacks["emergence"] and "`bias`" in lacks["contagion"]
     assert "pool" in lacks["predicted_behaviour"] and "monitored_share" in lacks["dose_maps"]
+    draw_soundly("ledger", old, "share")
     titles = [grid.title for grid in behaviour_grids(old.tables)]
     assert titles == ["Which behaviour sets in when", "What explains the gain in proxy reward"]
 
@@ -81,10 +82,9 @@ def test_a_world_without_parsed_outcomes_has_what_any_text_tells(tmp_path: Path)
 def test_dose_figures_draw_every_behaviour_and_dose(dosed_material: Material, name: str) -> None:
     plot = FIGURES[name]
     assert plot.lacks(dosed_material) is None
-    with paper_style():
-        figure, data = plot.draw(dosed_material)
-        figure.draw_without_rendering()
-    assert len(data) and "{" not in plot.caption(dosed_material)
+    quantity = {"spectrum": "h", "emergence": "rate", "contagion": "difference"}[name]
+    figure, data = draw_soundly(name, dosed_material, quantity)
+    assert "{" not in plot.caption(dosed_material)
     if name == "emergence":
         assert set(data["dose_of"]) == {"agreement"} and set(data["dose"]) == {0.0, 0.5, 1.0}
     if name == "spectrum":
@@ -108,7 +108,11 @@ def test_doses_of_one_way_of_optimising_are_compared(dosed_material: Material) -
 
 def test_maps_show_the_gap_by_share_monitored(old: Material) -> None:
     doses = {"m-0": ("monitored_share", 0.0), "m-1": ("monitored_share", 1.0), "q-0": ("verification", 0.0)}
-    rows = [
+    rows = [  # a mitigated run stands first, and is no member of any series
+        {"run_id": "cured", "method": "rloo (cured)", "control": "path", "proxy": "plain", "proxy_pairs": 400,
+         "step": 0, "kl": 0.0, "oversight_gap": 0.0, "hallucination": 0.2, "confident_wrong": np.nan}
+    ]  # fmt: skip
+    rows += [
         {"run_id": name, "method": "rloo", "control": "path", "proxy": name, "proxy_pairs": 400,
          "step": place, "kl": kl, "oversight_gap": 0.1 * kl, "hallucination": 0.2, "confident_wrong": np.nan}
         for name in doses for place, kl in enumerate(GRID)
@@ -118,8 +122,7 @@ def test_maps_show_the_gap_by_share_monitored(old: Material) -> None:
     }
     experiment = replace(old.experiment, proxies=proxies)
     material = Material(experiment, replace(old.tables, points=pd.DataFrame(rows)))
-    with paper_style():
-        _, data = FIGURES["dose_maps"].draw(material)
+    _, data = draw_soundly("dose_maps", material)
     assert set(data["quantity"]) == {"oversight_gap"}, "one dose of verification is no map"
     assert data.groupby("dose")["value"].max().to_dict() == {0.0: 0.4, 1.0: 0.4}
 

@@ -36,7 +36,8 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Material:
     return material(tmp_path_factory.mktemp("text"), world="text", proxies=("starved",))
 
 
-PLANTED_ELSEWHERE = {"mitigation", "knowing"}
+PLANTED_ELSEWHERE = {"mitigation", "knowing", "spectrum", "emergence", "predicted_behaviour", "contagion"}
+PLANTED_ELSEWHERE |= {"dose_maps", "ledger"}
 """They need records of their own, and are drawn in the tests that plant these."""
 
 

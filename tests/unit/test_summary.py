@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from shutil import rmtree
-from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -199,14 +198,6 @@ def test_several_seeds_widen_the_intervals(tmp_path: Path) -> None:
     assert apart.beta_hi - apart.beta_lo > 2 * (alike.beta_hi - alike.beta_lo)
     assert computed.best_of_n["seeds"].eq(3).all()
     assert len(computed.best_of_n_seeds) == 3 * len(computed.best_of_n)
-
-
-def test_a_full_size_experiment_is_analysed_in_seconds(tmp_path: Path) -> None:
-    path = write_experiment(tmp_path, clusters=175, pool=(150, 256), budgets=(1.0, 2.0, 8.0))
-    begin = perf_counter()
-    experiment = Experiment.read(path)
-    summary(experiment)
-    assert perf_counter() - begin < 8
 
 
 def test_scripted_behaviour_reaches_the_summary(tmp_path: Path) -> None:
