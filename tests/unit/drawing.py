@@ -20,7 +20,7 @@ def draw_soundly(name: str, material: Material, quantity: str = "value") -> tupl
         figure.draw_without_rendering()
     assert len(data) and data[quantity].notna().any()
     for ax in figure.axes:
-        assert ax.lines or ax.collections, "an empty panel"
-    labels = [ax.get_xlabel() for ax in figure.axes]
+        assert ax.lines or ax.collections or ax.patches, "an empty panel"
+    labels = [label for ax in figure.axes for label in (ax.get_xlabel(), ax.get_ylabel())]
     assert any(labels) and not any("_" in label.replace("_{", "") for label in labels)
     return figure, data
