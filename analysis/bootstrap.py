@@ -119,8 +119,10 @@ class ClusterSums(NamedTuple):
         return np.asarray(np.sqrt(variance) / self.weight.sum())
 
     def replicate(self, counts: Floats) -> Floats:
-        """Resampled means under `counts` (replicates, clusters): (replicates, ...)."""
-        means = (self.total @ counts.T) / (self.weight @ counts.T)
+        """Resampled means under `counts` (replicates, clusters): (replicates, ...); NaN where a draw holds no
+        cluster of any weight."""
+        drawn = self.weight @ counts.T
+        means = (self.total @ counts.T) / np.where(drawn > 0, drawn, np.nan)
         return np.asarray(np.moveaxis(means, -1, 0))
 
     def part(self, keep: NDArray[np.bool_]) -> ClusterSums:
