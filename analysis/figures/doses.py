@@ -14,7 +14,7 @@ from analysis.figures.material import Material
 NAMES = {
     "user_reliability": "user reliability\n(natural route)",
     "monitored_share": "share of prompts\nmonitored",
-    "verification": "probability that the\nannotator checks",
+    "verification": "share of pairs\nchecked",
 }
 """What to call a series whose name does not say it."""
 
