@@ -138,7 +138,7 @@ def test_a_killed_worker_fails_its_stage_and_no_other(smoke: Finished, home: Hom
     out, err = process.communicate(timeout=120)
     assert process.returncode == 1 and err == "", out + err
     assert f"✗ optimise {STARVED}: its process died (exit code -9)" in out
-    assert "4 stages run, 18 reused, 2 failed" in out
+    assert "4 stages run, 19 reused, 2 failed" in out
     assert {row["run_id"]: row["status"] for row in index(home)["runs"]} == {
         STARVED: "failed",
         AMPLE: "complete",
