@@ -124,9 +124,11 @@ def _run(config: Experiment, stages: Plan, store: Store, folder: Path, workers: 
 
 
 def _require_something(stages: Plan, state: State, folder: Path) -> None:
-    """With some policies failed the rest is reported; with a shared stage failed there is nothing to."""
-    policies = {stage.name for run in stages.runs for stage in run.stages}
-    broken = [stage for stage in stages.stages if stage.name in state.failed and stage.name not in policies]
+    """With some policies or the audit failed the rest is reported; with what all share failed, nothing is."""
+    spared = {stage.name for run in stages.runs for stage in run.stages}
+    if stages.audit:
+        spared.add(stages.audit.name)
+    broken = [stage for stage in stages.stages if stage.name in state.failed and stage.name not in spared]
     if broken:
         failure, log = state.failed[broken[0].name], folder / "logs" / f"{broken[0].name}.log"
         raise UserError(

@@ -57,10 +57,12 @@ def poison(home: Home, proxy: Stage) -> None:
 
 def test_a_proxy_of_nan_stops_its_own_runs_and_no_others(smoke: Finished, home: Home) -> None:
     poison(home, stages_of(STARVED)[0].inputs["proxy"])
-    home.forget(stage for run in planned().runs for stage in (run.train, run.score))
+    audit = planned().audit
+    assert audit is not None
+    home.forget([audit, *(stage for run in planned().runs for stage in (run.train, run.score))])
     result = home.run()
     assert result.returncode == 1 and result.stderr == "", result.stdout + result.stderr
-    assert "2 stages run, 19 reused, 4 failed" in result.stdout
+    assert "2 stages run, 18 reused, 5 failed" in result.stdout
     for run_id in (STARVED, BUDGET):
         line = rf"✗ optimise {re.escape(run_id)}: The policy stopped at step 0: the proxy's reward is not"
         assert re.search(line, result.stdout), result.stdout
