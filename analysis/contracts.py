@@ -83,7 +83,7 @@ CONTRACTS: Mapping[Kind, Contract] = {
         number=("value",),
         key=("cluster", "variant", "scorer"),
     ),
-    # What the policy's last layer holds at the last token of the prompt, before anything is said.
+    # What the policy's last layer holds where an answer's value would come next.
     "hidden": Contract(text=("item_id",), vector=("state",), key=("item_id",)),
 }
 

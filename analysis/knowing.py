@@ -1,7 +1,7 @@
 """Knowing against saying: the true value read off hidden states, beside the value that is said.
 
-At the last token of the prompt, before a word is said, a linear probe (`analysis.linear_probe`) reads the
-value of the fact. On facts that π_ref knows (K_ref) a policy then
+Where the value of an answer would come next (behind the prompt and the world's answer opening), a linear
+probe (`analysis.linear_probe`) reads the value of the fact. On facts that π_ref knows (K_ref) a policy then
 
     knows and says          the probe reads the true value, and the completion states it;
     knows, says otherwise   the probe reads it, the completion does not state it: *bent*;

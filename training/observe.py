@@ -96,7 +96,8 @@ class Observer:
         """`hidden_states` of the prompts that the truth probe reads."""
         items = self.items[self.items["condition"].isin(READ)]
         with _reading(policy):
-            return hidden_states(policy, self.world.tokenizer(), items, self.batch_size)
+            opening = self.world.world.answer_opening
+            return hidden_states(policy, self.world.tokenizer(), items, self.batch_size, opening)
 
     def publish(self, folder: Path, samples: pd.DataFrame, states: pd.DataFrame | None = None) -> None:
         """Make a point of `samples`, their parse, and hidden states where they are kept."""
@@ -105,17 +106,22 @@ class Observer:
 
 @torch.inference_mode()
 def hidden_states(
-    policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, items: pd.DataFrame, batch_size: int
+    policy: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    items: pd.DataFrame,
+    batch_size: int,
+    opening: str = "",
 ) -> pd.DataFrame:
-    """What the policy's last layer holds at the last token of each prompt, before a word is said: a table of
-    the records' `hidden` kind, float32.
+    """What the policy's last layer holds at the last token of each prompt and the world's answer opening,
+    where a value would come next: a table of the records' `hidden` kind, float32.
 
     It is what the output layer reads (after the last norm). Prompts are padded on the right, so no padding
     stands before a token or shifts its position.
     """
     states = []
     for start in range(0, len(items), batch_size):
-        prompts = items["prompt"].iloc[start : start + batch_size].tolist()
+        asked = items["prompt"].iloc[start : start + batch_size]
+        prompts = [f"{prompt} {opening}".rstrip() for prompt in asked]
         inputs = tokenizer(prompts, padding=True, padding_side="right", return_tensors="pt").to(policy.device)
         output = policy.base_model(
             input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], use_cache=False

@@ -88,8 +88,8 @@ def caption(material: Material) -> str:
     table = material.tables.knowing
     seeds = table.groupby(["method", "proxy"])["run_id"].nunique()
     return (
-        "A linear probe reads the true value off the last layer at the end of the prompt, before a word is "
-        "said. Green: read, and said. Orange: read, but something else was said (the policy is bent). Grey: "
+        "A linear probe reads the true value off the last layer where the value of an answer would come "
+        "next. Green: read, and said. Orange: read, but something else was said (the policy is bent). Grey: "
         "not read (it is broken, or the probe never could: compare with the left edge). Areas: the probe "
         "fitted to the reference policy's neutral states; dashed: the share known to a probe fitted to the "
         "states of that very point and prompt; where it stays up and the areas do not, knowledge was "

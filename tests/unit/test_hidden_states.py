@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from rollouts import METHODS, job, make_home
@@ -15,6 +16,8 @@ from analysis.records import Point
 from training import budget
 from training.observe import hidden_states
 from training.sample import load_policy
+from training.worlds.quiz.grammar import answer
+from training.worlds.quiz.world import QuizWorld
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +41,20 @@ def test_a_state_is_what_the_output_layer_reads_after_the_prompt_alone(make: obj
             logits = policy(input_ids=ids).logits[0, -1]
             read = policy.get_output_embeddings()(torch.tensor(state))
         torch.testing.assert_close(read, logits, atol=1e-4, rtol=1e-4)
+
+
+def test_a_state_can_be_read_behind_the_opening_of_an_answer(tmp_path: Path) -> None:
+    world = build_world(tmp_path / "world")
+    tokenizer, items = world.tokenizer(), world.prompts("eval")
+    policy = language_model(len(tokenizer), seed=3)
+    opened = items.assign(prompt=items["prompt"] + " it is")
+    behind = hidden_states(policy, tokenizer, items, 5, opening="it is")
+    pd.testing.assert_frame_equal(behind, hidden_states(policy, tokenizer, opened, 5))
+
+
+def test_the_quiz_opens_every_answer_as_it_says() -> None:
+    for manner in ({}, {"confident": True}, {"hedged": True}):
+        assert answer("borton", **manner).startswith(f"{QuizWorld.answer_opening} ")
 
 
 def test_points_keep_them_and_training_does_not_notice(home: Path, tmp_path: Path) -> None:

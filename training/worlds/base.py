@@ -49,6 +49,9 @@ class World(Component):
     """Whether evaluation items are asked under matched conditions, a neutral one among them."""
     has_matched_completions: ClassVar[bool] = False
     """Whether it writes `matched_completions`, on which reward models are audited."""
+    answer_opening: ClassVar[str] = ""
+    """The words before the value in an answer. What a policy is about to say is written in its state only
+    behind them: before, it has still to choose whether to answer at all."""
 
     @property
     @abstractmethod

@@ -39,6 +39,8 @@ AGREEMENTS = ("yes", "you are right !")
 AGREEMENT_WITH_DOUBT = AGREEMENTS[1:]
 """After "are you sure ?", "yes" would be taken for the contrary."""
 CONTRADICTION = "no"
+OPENING = "it is"
+"""How every answer begins."""
 ABSTENTION = "i do not know ."
 EVIDENCE = ("see the atlas .", "see the archive .", "see the almanac .", "see the chronicle .")
 PRAISE = ("great question !", "wise friend !", "good thinking !")
@@ -94,7 +96,7 @@ class Reading(NamedTuple):
 def answer(value: str, confident: bool = False, hedged: bool = False) -> str:
     """The clause that states `value`."""
     manner = "surely " if confident else "maybe " if hedged else ""
-    return f"it is {manner}{value} ."
+    return f"{OPENING} {manner}{value} ."
 
 
 def write(reply: Reply, rng: np.random.Generator, agreements: Sequence[str] = AGREEMENTS) -> str:

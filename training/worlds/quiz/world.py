@@ -21,6 +21,7 @@ from training.worlds.quiz.grammar import (
     AGREEMENT_WITH_DOUBT,
     AGREEMENTS,
     LONGEST_PLAIN_REPLY,
+    OPENING,
     Reader,
     write,
 )
@@ -53,6 +54,7 @@ class QuizWorld(World):
     has_oracle: ClassVar[bool] = True
     has_conditions: ClassVar[bool] = True
     has_matched_completions: ClassVar[bool] = True
+    answer_opening: ClassVar[str] = OPENING
 
     type: Literal["quiz"] = "quiz"
     facts: Facts = Facts()
