@@ -54,15 +54,18 @@ class RewardModel:
     def score(self, sequences: Sequence[Ids], batch_size: int = 1024) -> np.ndarray:
         """Raw rewards, shape (len(sequences),), of prompt + completion ids.
 
-        Sequences of like length share a batch; with right padding and a causal network the batch does
-        not enter a score beyond floating-point rounding.
+        Each distinct sequence is scored once: small policies repeat themselves, and equal completions are
+        to tie. Sequences of like length share a batch; with right padding and a causal network the batch
+        does not enter a score beyond floating-point rounding.
         """
-        order = sorted(range(len(sequences)), key=lambda i: len(sequences[i]))
-        rewards = np.full(len(sequences), np.nan)
-        for start in range(0, len(order), batch_size):
-            rows = order[start : start + batch_size]
-            rewards[rows] = self._score_batch([sequences[i] for i in rows])
-        return rewards
+        distinct = sorted({tuple(ids) for ids in sequences}, key=lambda ids: (len(ids), ids))
+        rewards = [
+            reward
+            for start in range(0, len(distinct), batch_size)
+            for reward in self._score_batch(distinct[start : start + batch_size]).tolist()
+        ]
+        of = dict(zip(distinct, rewards, strict=True))
+        return np.array([of[tuple(ids)] for ids in sequences])
 
     def _score_batch(self, sequences: Sequence[Ids]) -> np.ndarray:
         width = max(map(len, sequences))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,16 @@ def test_a_score_is_the_heads_reading_of_the_last_token(model: RewardModel) -> N
         hidden = model.network.model(input_ids=torch.tensor([ids])).last_hidden_state[0, -1]
         expected = (model.network.score.weight[0] @ hidden).item()
     assert model.score([ids])[0] == pytest.approx(expected, abs=1e-5)
+
+
+def test_equal_sequences_tie_exactly_and_are_scored_once(model: RewardModel, monkeypatch: Any) -> None:
+    sequences = [ids for ids in random_sequences(9) for _ in range(3)]
+    seen: list[Sequence[int]] = []
+    batch = model._score_batch
+    monkeypatch.setattr(model, "_score_batch", lambda rows: (seen.extend(rows), batch(rows))[1])
+    rewards = model.score(sequences, batch_size=4).reshape(9, 3)
+    assert (rewards == rewards[:, :1]).all() and len(np.unique(rewards[:, 0])) == 9
+    assert sorted(seen) == sorted({tuple(ids) for ids in sequences})
 
 
 def test_neither_batch_nor_order_nor_padding_changes_a_score(model: RewardModel) -> None:
