@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from itertools import groupby
 from pathlib import Path
 
 import pandas as pd
@@ -24,6 +23,8 @@ from training.streams import stream
 
 # Two fp32 logit tensors of this many entries (1 GiB together) are held at once when KL is measured.
 MAX_LOGITS = 2**27
+MOST_ALIKE = 256
+"""Sequences measured in one batch: in larger ones lengths differ more, and padding is computed too."""
 
 
 def load_policy(folder: Path) -> PreTrainedModel:
@@ -126,16 +127,19 @@ def _estimate(
     completions: list[list[int]],
     batch_size: int,
 ) -> pd.DataFrame:
+    """Every estimator of `training.kl`, a row per completion."""
     prompt_ids = tokenizer(prompts)["input_ids"]
-    longest = max(map(len, completions)) + 1
-    rows_at_once = max(1, min(batch_size, MAX_LOGITS // (longest * policy.config.vocab_size)))
     pad = tokenizer.pad_token_id
     parts = []
-    for _, rows in _batches(len(prompts), rows_at_once):
-        estimate = kl.measure(policy, reference or policy, prompt_ids[rows], completions[rows], pad)
-        parts.append(pd.DataFrame({k: v.double().cpu().numpy() for k, v in asdict(estimate).items()}))
+    sizes = [(len(c), len(p)) for p, c in zip(prompt_ids, completions, strict=True)]
+    for rows in _alike(policy, sizes, batch_size):
+        estimate = kl.measure(
+            policy, reference or policy, [prompt_ids[i] for i in rows], [completions[i] for i in rows], pad
+        )
+        columns = {name: column.double().cpu().numpy() for name, column in asdict(estimate).items()}
+        parts.append(pd.DataFrame(columns, index=rows))
     of_prompt = _prompt_k2(policy, reference, prompt_ids, batch_size, pad)
-    return pd.concat(parts, ignore_index=True).assign(k2_prompt=of_prompt)
+    return pd.concat(parts).sort_index().assign(k2_prompt=of_prompt)
 
 
 def _prompt_k2(
@@ -145,16 +149,28 @@ def _prompt_k2(
     batch_size: int,
     pad: int,
 ) -> list[float]:
-    """`kl.prompt_k2` of every prompt; samples of one prompt stand together and share its value."""
+    """`kl.prompt_k2` of every prompt; equal prompts share its value."""
     if reference is None:
         return [0.0] * len(prompt_ids)
-    distinct = [ids for ids, _ in groupby(prompt_ids)]
-    longest = max(map(len, distinct))
-    rows_at_once = max(1, min(batch_size, MAX_LOGITS // (longest * policy.config.vocab_size)))
-    values = [
-        value
-        for _, rows in _batches(len(distinct), rows_at_once)
-        for value in kl.prompt_k2(policy, reference, distinct[rows], pad).tolist()
-    ]
-    counts = [len(list(same)) for _, same in groupby(prompt_ids)]
-    return [value for value, count in zip(values, counts, strict=True) for _ in range(count)]
+    distinct = list(dict.fromkeys(map(tuple, prompt_ids)))
+    values = {
+        distinct[row]: value
+        for rows in _alike(policy, [(len(ids),) for ids in distinct], batch_size)
+        for row, value in zip(
+            rows, kl.prompt_k2(policy, reference, [distinct[i] for i in rows], pad).tolist(), strict=True
+        )
+    }
+    return [values[tuple(ids)] for ids in prompt_ids]
+
+
+def _alike(policy: PreTrainedModel, sizes: Sequence[tuple[int, ...]], batch_size: int) -> Iterator[list[int]]:
+    """Rows in batches of like size, so that little of what is computed is padding.
+
+    Args:
+        sizes: lengths of each row's parts, first of the part whose logits are held.
+    """
+    longest = max(size[0] for size in sizes) + 1
+    at_once = max(1, min(batch_size, MOST_ALIKE, MAX_LOGITS // (longest * policy.config.vocab_size)))
+    order = sorted(range(len(sizes)), key=sizes.__getitem__)
+    for _, rows in _batches(len(order), at_once):
+        yield order[rows]
