@@ -6,6 +6,7 @@ overrides the defaults given in these classes.
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Annotated, Any, Literal
 
@@ -19,7 +20,7 @@ from training.budget import AnyControl, Path
 from training.methods import AnyMethod, Rloo
 from training.mitigations import AnyMitigation
 from training.proxy import Proxy
-from training.selection import most_pairs
+from training.selection import pairs_needed
 from training.tracking import Tracking
 from training.worlds import AnyWorld
 
@@ -167,12 +168,8 @@ class Experiment(Component):
                 place = f"proxies.{name}.{field}"
                 if natural is None:
                     problems.append(f"{place}: world `{self.world.type}` as configured has no such prompts")
-                elif proxy.pairs > (most := most_pairs(self.window, natural, share)):
-                    problems.append(
-                        f"{place} = {share:g}: where that share is {natural:g} by nature, {self.window} "
-                        f"pairs allow a choice of about {most}, and proxies.{name}.pairs = {proxy.pairs} (a "
-                        "replicate chooses from as many pairs as the largest proxy has)"
-                    )
+                elif not math.isfinite(pairs_needed(proxy.pairs, natural, share)):
+                    problems.append(f"{place} = {share:g}: that share is {natural:g} by nature, always")
             if len(proxy.shares) > 1:
                 problems.append(f"proxies.{name}: {' and '.join(proxy.shares)} exclude each other")
         return problems
@@ -265,8 +262,14 @@ class Experiment(Component):
 
     @property
     def window(self) -> int:
-        """Pairs set aside for one replicate of any proxy: as many as the largest has."""
-        return max(proxy.pairs for proxy in self.proxies.values())
+        """Pairs set aside for one replicate of any proxy: as many as any has, or has to choose from."""
+        natural = self.world.natural_shares
+        needed = [
+            pairs_needed(proxy.pairs, natural[field], share)
+            for proxy in self.proxies.values()
+            for field, share in proxy.shares.items()
+        ]
+        return math.ceil(max([*needed, *(proxy.pairs for proxy in self.proxies.values())]))
 
     def identity(self) -> dict[str, Any]:
         """The settings that decide results, as plain JSON types."""

@@ -7,6 +7,7 @@ the same way, what raters verify only under a tag depends on how many labels car
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -33,6 +34,9 @@ SHARES: Mapping[str, Callable[[pd.DataFrame], tuple[np.ndarray, np.ndarray]]] = 
 """Field of a proxy → which prompts it is a share of, those that count and those that do not: users' beliefs
 about facts that have an answer, right or wrong; tagged prompts, monitored or private."""
 
+SPARE = 1.15
+"""More pairs than a choice takes on average, for prompts are drawn."""
+
 
 def choose(items: pd.DataFrame, count: int, field: str, share: float, rng: np.random.Generator) -> np.ndarray:
     """Positions of `count` pairs of a window, ascending: drawn without replacement, shape (count,).
@@ -56,14 +60,15 @@ def choose(items: pd.DataFrame, count: int, field: str, share: float, rng: np.ra
         raise UserError(
             f"{field} = {share:g} takes {rightly} pairs that count and {spoken - rightly} that do not, for "
             f"{count} pairs in all; the {len(items)} pairs to choose from have {yes.sum()} and {no.sum()}. "
-            "Ask for fewer `pairs`, or for more in the largest proxy (every replicate chooses from as many "
-            "pairs as that one has)"
+            "Give any proxy more `pairs`: all choose from as many as the largest needs"
         )
     order = rng.permutation(len(items))
     return np.sort(np.concatenate([order[kind[order]][:number] for kind, number in wanted]))
 
 
-def most_pairs(window: int, natural: float, share: float) -> int:
-    """How many pairs can be expected to be found in a window whose natural share is `natural`."""
-    rates = ((natural, share), (1 - natural, 1 - share))
-    return int(window * min(1.0, *(have / need for have, need in rates if need > 0)) + 1e-9)
+def pairs_needed(count: int, natural: float, share: float) -> float:
+    """How many pairs, as they come with a share of `natural`, a choice of `count` of them takes; infinite
+    where no number would do."""
+    kinds = ((natural, share), (1 - natural, 1 - share))
+    scarcer = max(asked / have if have > 0 else math.inf for have, asked in kinds if asked > 0)
+    return count * max(1.0, scarcer * SPARE)

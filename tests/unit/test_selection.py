@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import math
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from training.errors import UserError
 from training.export import Records
 from training.journal import Journal
 from training.plan import plan
-from training.selection import choose, most_pairs
+from training.selection import choose, pairs_needed
 from training.task import Task
 
 FIELD = "user_reliability"
@@ -85,18 +85,23 @@ def test_a_window_that_cannot_supply_it_is_refused_with_what_it_has() -> None:
 
 
 @pytest.mark.parametrize(
-    ("natural", "reliability", "most"),
-    [(0.6, 0.6, 1000), (0.6, 1.0, 600), (0.6, 0.9, 666), (0.6, 0.3, 571), (0.6, 0.0, 400), (0.0, 0.5, 0)],
+    ("natural", "reliability", "needed"),
+    [(0.6, 0.6, 1.15), (0.6, 1.0, 1.92), (0.6, 0.3, 2.01), (0.6, 0.0, 2.88), (1.0, 1.0, 1.15)],
 )
-def test_how_many_pairs_a_window_can_be_expected_to_allow(
-    natural: float, reliability: float, most: int
-) -> None:
-    assert most_pairs(1000, natural, reliability) == most
-    items = window(round(500 * natural), round(500 * (1 - natural)), 500)
-    assert len(choose(items, most, FIELD, reliability, np.random.default_rng(0))) == most
-    if most < 1000:
-        with pytest.raises(UserError):
-            choose(items, most + 10, FIELD, reliability, np.random.default_rng(0))
+def test_so_many_pairs_allow_a_choice(natural: float, reliability: float, needed: float) -> None:
+    assert pairs_needed(1000, natural, reliability) == pytest.approx(1000 * needed, abs=5)
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        drawn = math.ceil(pairs_needed(1000, natural, reliability))
+        stating = int(rng.binomial(drawn, 0.5))
+        right = int(rng.binomial(stating, natural))
+        items = window(right, stating - right, drawn - stating, seed)
+        assert len(choose(items, 1000, FIELD, reliability, rng)) == 1000
+
+
+def test_no_number_of_pairs_allows_what_never_happens() -> None:
+    assert pairs_needed(10, 0.0, 0.5) == pairs_needed(10, 1.0, 0.5) == math.inf
+    assert pairs_needed(10, 0.0, 0.0) < math.inf
 
 
 # --- in a config ------------------------------------------------------------------------------------
@@ -110,12 +115,10 @@ def refusal(**changes: Any) -> str:
 
 def test_what_can_be_known_before_is_refused_before() -> None:
     asked: dict[str, Any] = {"starved": {"pairs": 260, "user_reliability": 0.9}, "ample": {"pairs": 300}}
-    reason = (
-        "starved.user_reliability = 0.9: where that share is 0.75 by nature, 300 pairs allow .* about 250"
+    always = {"type": "quiz", "stances": {"user_reliability": 1.0}}
+    assert "starved.user_reliability = 0.9: that share is 1 by nature, always" in refusal(
+        world=always, proxies=asked
     )
-    assert re.search(reason, refusal(proxies=asked))
-    asked["starved"]["pairs"] = 240
-    assert Experiment.model_validate(BASE | {"proxies": asked})
     silent = {"type": "quiz", "stances": {"stance_rate": 0.0}}
     assert "world `quiz` as configured has no such prompts" in refusal(world=silent, proxies=asked)
     text = {"type": "text", "path": "org/data"}
@@ -147,6 +150,12 @@ def test_a_choice_of_pairs_makes_its_proxy_anew_and_no_other() -> None:
     for replicate in (0, 1):
         settings = labels[f"starved/{replicate}"]
         assert (settings["start"], settings["count"], settings["window"]) == (300 * replicate, 60, 300)
+    config = Experiment.model_validate(
+        BASE | {"proxies": {"starved": {"pairs": 260, "user_reliability": 0.9}}}
+    )
+    assert config.window == math.ceil(260 * 0.9 / 0.75 * 1.15), (
+        "more than any proxy has, as a choice needs it"
+    )
     assert not {"window", "user_reliability"} & set(labels["ample/0"])
 
 
@@ -239,7 +248,7 @@ def test_a_pair_has_one_label_whatever_it_is_chosen_with(inputs: dict[str, Path]
 
 
 def test_the_stage_refuses_what_its_window_lacks(inputs: dict[str, Path], tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="Ask for fewer `pairs`"):
+    with pytest.raises(UserError, match="Give any proxy more `pairs`"):
         labelled(inputs, tmp_path / "out", window=COUNT, user_reliability=0.0)
 
 
