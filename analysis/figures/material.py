@@ -36,3 +36,5 @@ class Plot:
     """Material -> the figure and exactly the numbers drawn in it."""
     caption: Callable[[Material], str]
     """How to read it, with the number of seeds and prompts behind it."""
+    section: str | None = None
+    """Heading of the report under which it stands with its like; None: with the general ones."""
