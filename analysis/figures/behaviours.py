@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -12,194 +12,31 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation
 
-from analysis.behaviour.contagion import SERIES
-from analysis.behaviour.tables import read_doses
 from analysis.figures.behaviour_controls import BEHAVIOURS, Behaviour
-from analysis.figures.doses import series_name
+from analysis.figures.behaviour_scenes import Scene, as_text, headline_of, scene
 from analysis.figures.lines import zero_line
 from analysis.figures.material import Material, Plot
-from analysis.figures.paths import headline, long_rows, with_seed_means
-from analysis.figures.scores import complete_runs
 from analysis.figures.style import Look, canvas, curve, sqrt_kl_axis
-from analysis.probes import PROBES
-from analysis.traced import first_passage
 
 SECTION = "Each behaviour beside its controls"
-LEAST_POINTS = 3
-"""Fewer do not make a curve."""
 LEGEND_DROP = 0.45
 """Inches from the x axis down to its legend: below the ticks and the label."""
-ROLES = {
-    "affected": Look("most affected", "#D55E00", "-", "o"),
-    "unbiased": Look("raters without bias", "#0072B2", (0, (4, 1.5)), "s"),
-    "without": Look("", "#0072B2", (0, (4, 1.5)), "s"),
-    "least": Look("least affected", "#0072B2", (0, (4, 1.5)), "s"),
-    "random": Look("labels at random", "#000000", (0, (1, 1)), "x"),
-    "gold": Look("gold itself as reward", "#009E73", (0, (5, 1, 1, 1)), "^"),
+AFFECTED = Look("", "#D55E00", "-", "o")
+CONTRAST = Look("", "#0072B2", (0, (4, 1.5)), "s")
+ROLE_LOOKS = {
+    "affected": AFFECTED,
+    "unbiased": CONTRAST,
+    "without": CONTRAST,
+    "least": CONTRAST,
+    "random": Look("", "#000000", (0, (1, 1)), "x"),
+    "gold": Look("", "#009E73", (0, (5, 1, 1, 1)), "^"),
 }
-"""Who may stand in the left panel, in this order."""
-CONTROLS = (
-    Look("", "#0072B2", (0, (4, 1.5)), "s"),
+CONTROL_LOOKS = (
+    CONTRAST,
     Look("", "#009E73", (0, (5, 1, 1, 1)), "^"),
     Look("", "#CC79A7", (0, (6, 1.5)), "v"),
     Look("", "#000000", (0, (1, 1)), "x"),
 )
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What the figure of one behaviour draws."""
-
-    rows: pd.DataFrame
-    """One row per drawn curve and point: `paths.COLUMNS`, panel ("happens" or "controls"), role, label."""
-    who: dict[str, str]
-    """Role → proxy."""
-    distance: float
-    """√KL at which the most affected was chosen: the largest that all reach."""
-    reference: float
-    """π_ref's rate."""
-    paths: int
-    candidates: int
-    seeds: tuple[int, int]
-    """Fewest and most runs behind a curve."""
-
-    def read(self, panel: str, label: str) -> str:
-        """A curve's rate at `distance` with its interval, as text."""
-        mine = self.rows[(self.rows["panel"] == panel) & (self.rows["label"] == label)]
-        value, lo, hi = (_at(mine, name, self.distance) for name in ("value", "lo", "hi"))
-        return "not measured" if np.isnan(value) else f"{_number(value)} [{_number(lo)}, {_number(hi)}]"
-
-
-def _number(value: float) -> str:
-    return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
-
-
-def _at(rows: pd.DataFrame, column: str, distance: float) -> float:
-    """A curve read where it first reaches √KL = `distance`; NaN if it does not."""
-    kept = rows[rows[column].notna()]
-    if kept.empty:
-        return float("nan")
-    d, values = (kept[name].to_numpy(dtype=float)[None] for name in ("distance", column))
-    return float(first_passage(d, values, np.array([distance]))[0, 0])
-
-
-def scene(behaviour: Behaviour, material: Material) -> Scene | str:
-    """What is to be drawn, or in words why nothing is."""
-    refused = material.tables.probes.get(behaviour.probe)
-    if refused is not None:
-        return refused
-    points = plain_paths(material)
-    if points.empty:
-        return "no run under path control, without a mitigation, was completed"
-    measure = _measure(behaviour)
-    curves = headline(with_seed_means(long_rows(points, [measure]), complete_runs(material)))
-    curves = curves[curves["value"].notna().groupby(curves["proxy"]).transform("sum") >= LEAST_POINTS]
-    proxies = list(dict.fromkeys(points.loc[points["proxy"].isin(curves["proxy"]), "proxy"]))
-    who = controls_among(material, proxies)
-    candidates = [proxy for proxy in proxies if proxy not in who.values()]
-    if len(proxies) < 2 or not candidates:
-        return (
-            f"needs paths with {LEAST_POINTS} points or more against at least two proxies, one of them no "
-            "control (raters without bias, labels at random, gold itself)"
-        )
-    usable = curves[curves["value"].notna()]
-    distance = float(usable.groupby("proxy")["distance"].max().min())
-    rate = {proxy: _at(usable[usable["proxy"] == proxy], "value", distance) for proxy in proxies}
-    who["affected"] = max(candidates, key=rate.__getitem__)
-    if "unbiased" not in who:
-        who |= _contrast(material, who["affected"], candidates, rate)
-    runs = points.groupby("proxy")["run_id"].nunique()[list(who.values())]
-    return Scene(
-        rows=pd.concat([_happens(curves, who, material), _explained(behaviour, points, who, material)]),
-        who=who,
-        distance=distance,
-        reference=float(points.loc[points["step"] == 0, measure].mean()),
-        paths=len(proxies),
-        candidates=len(candidates),
-        seeds=(int(runs.min()), int(runs.max())),
-    )
-
-
-def _measure(behaviour: Behaviour) -> str:
-    found = PROBES[behaviour.probe].headline
-    assert found is not None
-    return found.measure
-
-
-def plain_paths(material: Material) -> pd.DataFrame:
-    """The points of completed path runs without a mitigation, of one way of optimising: the first recorded,
-    so that only the proxy differs."""
-    points = material.tables.points
-    mine = points[
-        (points["control"] == "path") & points["mitigation"].isna()
-        & points["run_id"].isin(complete_runs(material))
-    ]  # fmt: skip
-    return mine[mine["method"] == mine["method"].iloc[0]] if len(mine) else mine
-
-
-def controls_among(material: Material, proxies: list[str]) -> dict[str, str]:
-    """Role → the first proxy that is this control, told from the records and not from its name.
-
-    gold: nobody labelled its pairs. random: its labels are reversed at random and it predicts held-out ones
-    no better than chance. unbiased: the dose 0 of `SERIES`, or raters who see value alone, asked about the
-    prompts as they come.
-    """
-    known, doses = material.experiment.proxies, read_doses(material.experiment)
-    cards = material.tables.reward_models
-    at_chance = {
-        card.split("/")[1]
-        for card in cards.loc[(cards["kind"] == "proxy") & (cards["accuracy_lo"] <= 0.5), "name"]
-    }
-    found: dict[str, str] = {}
-    for name in proxies:
-        record = known.get(name, {})
-        labelled = record.get("annotator", "not recorded")
-        natural = record.get("user_reliability") is None and record.get("monitored_share") is None
-        if labelled is None:
-            found.setdefault("gold", name)
-        elif labelled == "flip_noise" and name in at_chance:
-            found.setdefault("random", name)
-        elif doses.get(name) == (SERIES, 0.0) or (labelled == "bradley_terry" and natural):
-            found.setdefault("unbiased", name)
-    return found
-
-
-def _contrast(
-    material: Material, affected: str, candidates: list[str], rate: dict[str, float]
-) -> dict[str, str]:
-    """Whom to compare with where nobody is known to be unbiased: dose 0 of the most affected's own series,
-    else the least affected."""
-    doses = read_doses(material.experiment)
-    series = doses[affected][0] if affected in doses else None
-    zero = [name for name in candidates if doses.get(name) == (series, 0.0) and name != affected]
-    if zero:
-        return {"without": zero[0]}
-    others = [name for name in candidates if name != affected]
-    return {"least": min(others, key=rate.__getitem__)} if others else {}
-
-
-def _happens(curves: pd.DataFrame, who: dict[str, str], material: Material) -> pd.DataFrame:
-    doses = read_doses(material.experiment)
-    blocks = []
-    for role, look in ROLES.items():
-        if role in who:
-            name = who[role]
-            words = look.label or f"{series_name(doses[name][0]).replace(chr(10), ' ')} 0"
-            mine = curves[curves["proxy"] == name]
-            blocks.append(mine.assign(panel="happens", role=role, label=f"{name}: {words}"))
-    return pd.concat(blocks)
-
-
-def _explained(
-    behaviour: Behaviour, points: pd.DataFrame, who: dict[str, str], material: Material
-) -> pd.DataFrame:
-    measure = _measure(behaviour)
-    words = {measure: "the behaviour itself", **behaviour.controls}
-    mine = points[points["proxy"] == who["affected"]]
-    present = [name for name in words if name in mine and mine[name].notna().any()]
-    rows = headline(with_seed_means(long_rows(mine, present), complete_runs(material)))
-    role = np.where(rows["quantity"] == measure, "affected", "control")
-    return rows.assign(panel="controls", role=role, label=rows["quantity"].map(words))
 
 
 def draw(behaviour: Behaviour, material: Material) -> tuple[Figure, pd.DataFrame]:
@@ -210,7 +47,7 @@ def draw(behaviour: Behaviour, material: Material) -> tuple[Figure, pd.DataFrame
     lines = max(int(entries["happens"]) + 1, int(entries["controls"]))
     fig, axes = canvas(1, 2, row_height=1.7 + 0.15 * lines, sharey=True)
     left, right = axes[0]
-    _curves(left, rows[rows["panel"] == "happens"], ROLES, "role")
+    _curves(left, rows[rows["panel"] == "happens"], ROLE_LOOKS, "role")
     left.axhline(
         found.reference,
         color="0.45",
@@ -220,13 +57,11 @@ def draw(behaviour: Behaviour, material: Material) -> tuple[Figure, pd.DataFrame
         label=r"$\pi_{\mathrm{ref}}$, before optimisation",
     )
     controls = list(dict.fromkeys(rows.loc[rows["role"] == "control", "quantity"]))
-    looks = {_measure(behaviour): ROLES["affected"], **dict(zip(controls, CONTROLS, strict=False))}
+    looks = {headline_of(behaviour).measure: AFFECTED, **dict(zip(controls, CONTROL_LOOKS, strict=False))}
     _curves(right, rows[rows["panel"] == "controls"], looks, "quantity")
     left.set_title("what happens")
     right.set_title(f"what else it could be, under {found.who['affected']}")
-    probe = PROBES[behaviour.probe]
-    assert probe.headline is not None
-    left.set_ylabel(f"how often the policy\n{probe.headline.label}")
+    left.set_ylabel(f"how often the policy\n{headline_of(behaviour).label}")
     low, high = float(rows[["lo", "value"]].min().min()), float(rows[["hi", "value"]].max().max())
     left.set_ylim(min(0.0, low) - 0.03, max(high, 0.2) + 0.03)
     for ax in (left, right):
@@ -266,7 +101,8 @@ def caption(behaviour: Behaviour, material: Material) -> str:
     )
     return (
         f"{behaviour.what} Left, at KL {found.distance**2:.2g} nats, the largest that all {found.paths} "
-        f"paths reach{luck}: {rates}; reference policy {_number(found.reference)}. {_onset(behaviour, material, found)}"
+        f"paths reach{luck}: {rates}; reference policy {as_text(found.reference)}. "
+        f"{_onset(behaviour, material, found)}"
         + (f"Right, there: {beside}. " if beside else "")
         + f"{behaviour.reading} {_behind(behaviour, material, found)}"
     )
@@ -276,7 +112,7 @@ def _path_rows(table: pd.DataFrame, behaviour: Behaviour, found: Scene) -> pd.Da
     """Those of the most affected path and this behaviour."""
     method = found.rows["method"].iloc[0]
     return table[
-        (table["behaviour"] == _measure(behaviour)) & (table["proxy"] == found.who["affected"])
+        (table["behaviour"] == headline_of(behaviour).measure) & (table["proxy"] == found.who["affected"])
         & (table["method"] == method)
     ]  # fmt: skip
 
@@ -300,7 +136,10 @@ def _behind(behaviour: Behaviour, material: Material, found: Scene) -> str:
         over = "prompts and say nothing about other seeds"
         return f"One run (seed) per proxy{counted}; bands and brackets are 95 % intervals over {over}."
     runs = str(most) if least == most else f"{least} to {most}"
-    return f"{runs} runs (seeds) per proxy{counted}; bands and brackets are 95 % intervals over prompts and seeds."
+    return (
+        f"{runs} runs (seeds) per proxy{counted}; bands and brackets are 95 % intervals over prompts and "
+        "seeds."
+    )
 
 
 def _plot(behaviour: Behaviour) -> Plot:
@@ -318,4 +157,4 @@ def _plot(behaviour: Behaviour) -> Plot:
     )
 
 
-PLOTS: dict[str, Plot] = {f"behaviour_{_measure(each)}": _plot(each) for each in BEHAVIOURS}
+PLOTS: dict[str, Plot] = {f"behaviour_{headline_of(each).measure}": _plot(each) for each in BEHAVIOURS}

@@ -12,9 +12,9 @@ from analysis.records import Experiment
 from analysis.tables import Tables
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Material:
-    """An experiment and the tables computed from it, once, for all figures."""
+    """An experiment and the tables computed from it, once, for all figures; equal only to itself."""
 
     experiment: Experiment
     tables: Tables
