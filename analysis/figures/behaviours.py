@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -61,7 +62,8 @@ def draw(behaviour: Behaviour, material: Material) -> tuple[Figure, pd.DataFrame
     _curves(right, rows[rows["panel"] == "controls"], looks, "quantity")
     left.set_title("what happens")
     right.set_title(f"what else it could be, under {found.who['affected']}")
-    left.set_ylabel(f"how often the policy\n{headline_of(behaviour).label}")
+    said = textwrap.fill(f"how often the policy {headline_of(behaviour).label}", 24)
+    left.set_ylabel(said, fontsize=8)
     low, high = float(rows[["lo", "value"]].min().min()), float(rows[["hi", "value"]].max().max())
     left.set_ylim(min(0.0, low) - 0.03, max(high, 0.2) + 0.03)
     for ax in (left, right):
