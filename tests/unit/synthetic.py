@@ -275,9 +275,9 @@ class _Writer:
     def cards(self, replicates: Sequence[tuple[str, int]], quiz: bool) -> None:
         cards: list[dict[str, Any]] = [{"name": "gold", "kind": "gold", "pairs": 12000, "accuracy": 0.86}]
         for proxy, proxy_seed in replicates:
-            a = 0.6 if proxy == "starved" else 0.74
-            cards.append({"name": f"proxy/{proxy}/{proxy_seed}", "kind": "proxy", "proxy": proxy, "accuracy": a,
-                          "pairs": PAIRS.get(proxy, 1000), "proxy_seed": proxy_seed})  # fmt: skip
+            cards.append({"name": f"proxy/{proxy}/{proxy_seed}", "kind": "proxy", "proxy": proxy,
+                          "proxy_seed": proxy_seed, "pairs": PAIRS.get(proxy, 1000),
+                          "accuracy": 0.6 if proxy == "starved" else 0.74})  # fmt: skip
         for card in cards:
             a = card["accuracy"]
             bins = [
