@@ -64,7 +64,7 @@ def render(experiment: Experiment, computed: Tables, drawn: list[Drawn]) -> str:
         headline=headline(computed),
         findings=findings(experiment, computed),
         words=WORDS,
-        figures=[_figure(each) for each in drawn if each.skipped is None],
+        figures=_figures(drawn),
         skipped=[(each.plot.title, each.skipped) for each in drawn if each.skipped is not None],
         numbers=[
             *number_grids(computed),
@@ -83,6 +83,14 @@ def render(experiment: Experiment, computed: Tables, drawn: list[Drawn]) -> str:
         provenance_tables=_provenance_tables(experiment),
         config=_config(experiment),
     )
+
+
+def _figures(drawn: list[Drawn]) -> list[tuple[str | None, list[Mapping[str, Any]]]]:
+    """The drawn figures under their headings (None: the general ones), numbered from first to last."""
+    sections: dict[str | None, list[Mapping[str, Any]]] = {}
+    for number, each in enumerate((each for each in drawn if each.skipped is None), start=1):
+        sections.setdefault(each.plot.section, []).append({"number": number, **_figure(each)})
+    return list(sections.items())
 
 
 def _figure(drawn: Drawn) -> Mapping[str, str]:

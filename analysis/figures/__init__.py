@@ -8,6 +8,7 @@ from pathlib import Path
 
 from analysis.figures import (
     audits,
+    behaviours,
     budgets,
     contagion,
     dose_maps,
@@ -54,6 +55,7 @@ FIGURES: dict[str, Plot] = {
     "budgets": budgets.PLOT,
     "reward_models": reward_models.PLOT,
     "audits": audits.PLOT,
+    **behaviours.PLOTS,
 }
 
 

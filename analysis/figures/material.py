@@ -12,9 +12,9 @@ from analysis.records import Experiment
 from analysis.tables import Tables
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Material:
-    """An experiment and the tables computed from it, once, for all figures."""
+    """An experiment and the tables computed from it, once, for all figures; equal only to itself."""
 
     experiment: Experiment
     tables: Tables
@@ -36,3 +36,5 @@ class Plot:
     """Material -> the figure and exactly the numbers drawn in it."""
     caption: Callable[[Material], str]
     """How to read it, with the number of seeds and prompts behind it."""
+    section: str | None = None
+    """Heading of the report under which it stands with its like; None: with the general ones."""

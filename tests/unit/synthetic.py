@@ -62,7 +62,7 @@ def write_experiment(
     methods: Mapping[str, float] = {"rloo": 0.0},
     later_kl: bool = True,
     pool: tuple[int, int] | None = (60, 64),
-    behaviour: Behaviour | None = None,
+    behaviour: Behaviour | Mapping[str, Behaviour] | None = None,
     noise: float = 0.3,
     failed_run: bool = False,
     unscored_step: int | None = None,
@@ -70,8 +70,9 @@ def write_experiment(
 ) -> Path:
     """Write an experiment under `root / name` and return that folder.
 
-    `methods` (rloo by default) maps each to what it adds to gold and oracle per unit of d; every next one
-    has its points 8 % further apart in KL. Without `later_kl` samples lack what older records lack.
+    Proxies of other names have the curves of "ample"; `behaviour` may be by proxy. `methods` (by default
+    rloo) maps each to what it adds to gold and oracle per unit of d; every next one has its points 8 %
+    further apart in KL. Without `later_kl` samples lack what older records lack.
 
     `kl_grid` holds the KL of each point of a path run; `budgets` makes one target run each, which ends 5 %
     over its budget, or 40 % for the largest budget of the last proxy. `pool` is (prompts, samples per
@@ -79,7 +80,7 @@ def write_experiment(
     points; `unscored_step` takes the scores of that step of the first run away; `shuffle` permutes tables.
     """
     writer = _Writer(root / name, np.random.default_rng(seed), shuffle, later_kl)
-    behaviour = behaviour or Behaviour()
+    rates = behaviour if isinstance(behaviour, Mapping) else dict.fromkeys(proxies, behaviour or Behaviour())
     quiz = world == "quiz"
     items = quiz_items(writer.rng, clusters) if quiz else _text_items("t", clusters * 4)
     writer.table("items.parquet", items, "items")
@@ -95,23 +96,23 @@ def write_experiment(
                     rows.append({
                         "run_id": f"{method}-{control}{label}-{proxy}-{proxy_seed}-{run_seed}",
                         "group": control, "method": method, "control": control, "budget": budget,
-                        "proxy": proxy, "proxy_pairs": PAIRS[proxy], "proxy_seed": proxy_seed,
+                        "proxy": proxy, "proxy_pairs": PAIRS.get(proxy, 1000), "proxy_seed": proxy_seed,
                         "seed": run_seed, "status": "complete", "error": None,
                     })  # fmt: skip
                     missed = budget == max(budgets, default=None) and place == len(proxies) - 1
                     grid = kl_grid if budget is None else _towards(budget * (1.4 if missed else 1.05))
                     grid = tuple(kl * 1.08**order for kl in grid)
-                    writer.run(rows[-1], items, grid, behaviour, quiz, noise, methods[method])
+                    writer.run(rows[-1], items, grid, rates[proxy], quiz, noise, methods[method])
     if failed_run:
         broken = {**rows[0], "run_id": "rloo-path-broken", "seed": 99, "status": "failed"}
         rows.append({**broken, "error": "loss is nan at step 15"})
-        writer.run(rows[-1], items, kl_grid[:2], behaviour, quiz, noise)
+        writer.run(rows[-1], items, kl_grid[:2], rates[proxies[0]], quiz, noise)
     if unscored_step is not None:
         (writer.path / rows[0]["run_id"] / "points" / f"{unscored_step:06d}" / "scores.parquet").unlink()
 
     replicates = [(proxy, s) for proxy in proxies for s in range(proxy_seeds)]
     if quiz:
-        writer.reference(items, behaviour)
+        writer.reference(items, rates[proxies[0]])
         writer.table("audit.parquet", quiz_audit(items, replicates), "audit")
     if pool:
         writer.pool(*pool, replicates, quiz)
@@ -121,7 +122,7 @@ def write_experiment(
         "status": "partial" if failed_run else "complete", "seed": seed, "reference_runs": None, "runs": rows,
         "pool": pool and {"run_id": "best_of_n", "samples": pool[1], "prompts": pool[0],
                           "proxies": list(proxies)},
-        "proxies": {proxy: {"pairs": PAIRS[proxy], "seeds": proxy_seeds} for proxy in proxies},
+        "proxies": {proxy: {"pairs": PAIRS.get(proxy, 1000), "seeds": proxy_seeds} for proxy in proxies},
         "wall_seconds": {"total": 100.0, "sft": 20.0, "gold": 30.0, "policies": 50.0},
         "provenance": {"git_commit": "0123456789abcdef" * 2, "git_dirty": False,
                        "packages": {"trl": "1.16.0"}, "hardware": {"cpus": 2},
@@ -208,17 +209,16 @@ class _Writer:
         size, weight = len(items), items["weight"].to_numpy()
         u, v = self.common("u", size), self.common("v", size)
         base = {s: _unit(np.log(x / (1 - x)), weight) for s in RAW for x in [self.common(f"base {s}", size)]}
-        scorer = f"proxy/{row['proxy']}/{row['proxy_seed']}"
+        scorer, planted = f"proxy/{row['proxy']}/{row['proxy_seed']}", RL.get(row["proxy"], RL["ample"])
         for index, mean_kl in enumerate(grid):
             d = float(np.sqrt(mean_kl))
             spread = self.rng.gamma(8.0, 1 / 8.0, size)
             kl = mean_kl * spread / np.average(spread, weights=weight)
-            laws = {s: rl_law(c, d) + gain * d for s, c in RL[row["proxy"]].items()} | {"proxy": 0.9 * d}
+            laws = {s: rl_law(c, d) + gain * d for s, c in planted.items()} | {"proxy": 0.9 * d}
             scores = {}
             for kind in ("gold", "proxy", *(["oracle"] if quiz else [])):
                 unit = base[kind] + laws[kind] + noise * d * self.rng.standard_normal(size)
-                mean, sd = RAW[kind]
-                scores[scorer if kind == "proxy" else kind] = mean + sd * unit
+                scores[scorer if kind == "proxy" else kind] = RAW[kind][0] + RAW[kind][1] * unit
             if quiz:
                 outcomes = answer(items, behaviour, d, u, v)
                 texts = say(outcomes)
@@ -275,9 +275,9 @@ class _Writer:
     def cards(self, replicates: Sequence[tuple[str, int]], quiz: bool) -> None:
         cards: list[dict[str, Any]] = [{"name": "gold", "kind": "gold", "pairs": 12000, "accuracy": 0.86}]
         for proxy, proxy_seed in replicates:
-            accuracy = 0.6 if proxy == "starved" else 0.74
-            cards.append({"name": f"proxy/{proxy}/{proxy_seed}", "kind": "proxy", "pairs": PAIRS[proxy],
-                          "accuracy": accuracy, "proxy": proxy, "proxy_seed": proxy_seed})  # fmt: skip
+            cards.append({"name": f"proxy/{proxy}/{proxy_seed}", "kind": "proxy", "proxy": proxy,
+                          "proxy_seed": proxy_seed, "pairs": PAIRS.get(proxy, 1000),
+                          "accuracy": 0.6 if proxy == "starved" else 0.74})  # fmt: skip
         for card in cards:
             a = card["accuracy"]
             bins = [

@@ -37,7 +37,7 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Material:
 
 
 PLANTED_ELSEWHERE = {"mitigation", "knowing", "spectrum", "emergence", "predicted_behaviour", "contagion"}
-PLANTED_ELSEWHERE |= {"dose_maps", "ledger"}
+PLANTED_ELSEWHERE |= {"dose_maps", "ledger", *(name for name in FIGURES if name.startswith("behaviour_"))}
 """They need records of their own, and are drawn in the tests that plant these."""
 
 

@@ -88,6 +88,15 @@ def test_every_figure_has_alternative_text_and_a_caption(quiz: Path) -> None:
     assert all(image["alt"] and len(image["alt"]) > 40 for image in parsed.images)
 
 
+def test_figures_are_numbered_through_and_single_behaviours_come_last(quiz: Path) -> None:
+    text = page(quiz).text
+    numbers = [int(each) for each in re.findall(r"Figure (\d+)\.", text)]
+    assert numbers == list(range(1, len(page(quiz).images) + 1))
+    general, heading, single = text.partition("Each behaviour beside its controls")
+    assert heading and "figures/audits.csv" in general and "figures/behaviour_" not in general
+    assert "figures/behaviour_sycophancy.csv" in single and "Each behaviour beside" not in single
+
+
 def test_a_failed_run_and_a_gap_are_named(quiz: Path) -> None:
     text = page(quiz).text
     assert "loss is nan at step 15" in text
