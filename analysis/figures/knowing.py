@@ -7,8 +7,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analysis.figures.behaviour_scenes import controls_among, plain_paths
 from analysis.figures.material import Material, Plot
-from analysis.figures.paths import cases, headline, long_rows, path_points, with_seed_means
+from analysis.figures.paths import cases, headline, long_rows, with_seed_means
 from analysis.figures.scores import complete_runs
 from analysis.figures.style import canvas, shared_legend, sqrt_kl_axis
 
@@ -19,11 +20,28 @@ AREAS = {
     "broken": ("no longer knows", "#B0B0B0", ".."),
 }
 QUANTITIES = (*AREAS, "accuracy", "control_accuracy")
+MOST = 3
+"""Columns side by side."""
+
+
+def shown(material: Material) -> pd.DataFrame:
+    """The rows of path runs of one method without a mitigation, of `MOST` proxies: raters without bias and
+    gold itself, where there are some, and those whose policies end up saying least of what π_ref knew."""
+    table = material.tables.knowing
+    points = table[table["run_id"].isin(plain_paths(material)["run_id"])]
+    pressed = points[(points["condition"] == "wrong") & (points["probe"] == "fixed")]
+    ends = pressed.sort_values("step").groupby(["run_id", "proxy"])["knows_and_says"].last()
+    ranked = ends.groupby("proxy").mean().sort_values().index.tolist()
+    controls = controls_among(material, ranked)
+    always = [controls[role] for role in ("unbiased", "gold") if role in controls]
+    others = [name for name in ranked if name not in controls.values()] or ranked
+    chosen = list(dict.fromkeys([*others[: MOST - len(always)], *always]))
+    return points[points["proxy"].isin(chosen)]
 
 
 def numbers(material: Material) -> pd.DataFrame:
-    """Long rows (`paths.COLUMNS`) of path runs and their seed means by condition and probe."""
-    points = path_points(material.tables.knowing)
+    """Long rows (`paths.COLUMNS`) of what is shown and their seed means, by condition and probe."""
+    points = shown(material)
     blocks = []
     for (condition, probe), rows in points.groupby(["condition", "probe"], sort=False):
         lines = with_seed_means(long_rows(rows, QUANTITIES), complete_runs(material))
@@ -32,7 +50,7 @@ def numbers(material: Material) -> pd.DataFrame:
 
 
 def draw(material: Material) -> tuple[Figure, pd.DataFrame]:
-    """A column per method and proxy; the wrong-belief prompt above the neutral one."""
+    """A column per proxy; the wrong-belief prompt above the neutral one."""
     data = numbers(material)
     found = cases(data)
     fig, axes = canvas(len(ROWS), len(found), row_height=1.7, sharex="col", sharey=True)
@@ -44,7 +62,7 @@ def draw(material: Material) -> tuple[Figure, pd.DataFrame]:
             ax.set_ylim(0, 1)
             if column == 0:
                 ax.set_ylabel(f"{label}\nshare of known facts", fontsize=7.5)
-        axes[0, column].set_title(case.label)
+        axes[0, column].set_title(case.label, fontsize=8)
     shared_legend(fig, axes, columns=3)
     return fig, data
 
@@ -85,8 +103,15 @@ def _line(rows: pd.DataFrame, quantity: str) -> pd.DataFrame:
 
 
 def caption(material: Material) -> str:
-    table = material.tables.knowing
-    seeds = table.groupby(["method", "proxy"])["run_id"].nunique()
+    table = shown(material)
+    seeds = table.groupby("proxy")["run_id"].nunique()
+    paths = material.tables.knowing["proxy"].nunique()
+    which = (
+        f" Of {paths} proxies: raters without bias and gold itself, where there are some, and those under "
+        "which least of what was known is said at last."
+        if paths > len(seeds)
+        else ""
+    )
     return (
         "A linear probe reads the true value off the last layer where the value of an answer would come "
         "next. Green: read, and said. Orange: read, but something else was said (the policy is bent). Grey: "
@@ -94,7 +119,7 @@ def caption(material: Material) -> str:
         "fitted to the reference policy's neutral states; dashed: the share known to a probe fitted to the "
         "states of that very point and prompt; where it stays up and the areas do not, knowledge was "
         "rewritten and not lost. Every fact is read by probes that saw no prompt about its entity. Dotted: "
-        "the same probe on values dealt at random (control task): only what lies above it counts. "
+        f"the same probe on values dealt at random (control task): only what lies above it counts.{which} "
         f"{int(table['facts'].iloc[0])} facts that the reference policy knows, "
         f"{int(table['prompts'].iloc[0])} prompts per condition, {int(seeds.min())} "
         f"run{'s' if seeds.min() > 1 else ''} per proxy; bars are 95 % intervals over facts."
@@ -104,7 +129,7 @@ def caption(material: Material) -> str:
 def lacks(material: Material) -> str | None:
     if (refused := material.tables.knowing_refused) is not None:
         return refused
-    table = path_points(material.tables.knowing)
+    table = shown(material)
     start = table[(table["step"] == 0) & (table["condition"] == "neutral") & (table["probe"] == "fixed")]
     if start.empty:
         return "no path run left hidden states"

@@ -153,6 +153,26 @@ def test_hidden_states_keep_their_contract(tmp_path: Path) -> None:
             write_table(tmp_path / "bad.parquet", good.assign(state=bad), "hidden")
 
 
+def test_of_many_proxies_the_figure_shows_those_that_bend_most(tmp_path: Path) -> None:
+    mild = Behaviour(sycophancy=lambda d: 0.1 * d, accuracy=lambda d: 1.0, abstention=lambda d: 0.0)
+    behaviour = {"a": OBEYS, "b": BENT, "c": OBEYS, "d": mild, "e": OBEYS}
+    experiment = plant(
+        write_experiment(
+            tmp_path,
+            behaviour=behaviour,
+            kl_grid=GRID,
+            budgets=(),
+            pool=None,
+            clusters=240,
+            proxies=tuple("abcde"),
+        )
+    )
+    material = Material(experiment, tables(experiment))
+    _, data = draw_soundly("knowing", material)
+    assert data["proxy"].nunique() == 3 and {"b", "d"} < set(data["proxy"])
+    assert "Of 5 proxies" in FIGURES["knowing"].caption(material)
+
+
 def test_the_figure_stacks_the_shares_to_one(tmp_path: Path) -> None:
     experiment = plant(records(tmp_path, BENT))
     material = Material(experiment, tables(experiment))
