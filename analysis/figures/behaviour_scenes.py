@@ -91,7 +91,11 @@ def scene(behaviour: Behaviour, material: Material) -> Scene | str:
         )
     usable = curves[curves["value"].notna()]
     distance = float(usable.groupby("proxy")["distance"].max().min())
-    rate = {proxy: _at(usable[usable["proxy"] == proxy], "value", distance) for proxy in proxies}
+    ranked = curves
+    if behaviour.ranked_by is not None:
+        lines = with_seed_means(long_rows(points, [behaviour.ranked_by]), complete_runs(material))
+        ranked = headline(lines)
+    rate = {proxy: _at(ranked[ranked["proxy"] == proxy], "value", distance) for proxy in proxies}
     who["affected"] = max(candidates, key=rate.__getitem__)
     if "unbiased" not in who:
         who |= _contrast(material, who["affected"], candidates, rate)
