@@ -4,12 +4,14 @@ U-Sophistry (Wen et al. 2024, arXiv:2409.12822): optimised against people's judg
 convince them rather than to be right, and their false-positive rate rises. Here the rater is a program, the
 annotator of the policy's own proxy, so P(it prefers the sample to the plain right answer) is exact. Among
 wrong answers to facts that π_ref knows, its mean is the rate of false positives; an abstention states nothing
-and does not count.
+and does not count. (People in that study called an answer right or wrong; an annotator compares, here as when
+it labelled.)
 
-The reading needs three things beside it. Point 0, where the same rater judges π_ref: what is there already
+The reading needs four things beside it. Point 0, where the same rater judges π_ref: what is there already
 was not learnt. The right answers, held against the same plain one: a style that sells whatever it comes with
-raises both, and only a rater who cannot tell them apart is convinced. And 0.5, which is what the plain right
-answer gets against itself.
+raises both, and only a rater who cannot tell them apart is convinced. 0.5, which is what the plain right
+answer gets against itself. And gold: who checks everything checks gold, not the truth, so a rater without
+bias is convinced where gold is wrong; compare with that rater, not with 0.
 """
 
 from __future__ import annotations
