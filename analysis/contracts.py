@@ -33,7 +33,7 @@ class RecordError(Exception):
     """A record that cannot be trusted; the message says which file, where in it, and what would be right."""
 
 
-Kind = Literal["items", "samples", "outcomes", "scores", "audit", "hidden"]
+Kind = Literal["items", "samples", "outcomes", "scores", "approvals", "audit", "hidden"]
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,9 @@ CONTRACTS: Mapping[Kind, Contract] = {
         number=("value",),
         key=("item_id", "sample_id", "scorer"),
     ),
+    # P(the annotator of the run's proxy prefers the sample to the plain right answer), of the samples whose
+    # prompt has one.
+    "approvals": Contract(text=("item_id", "sample_id"), number=("approval",)),
     # Rewards of matched completions, raw, before anything was optimised.
     "audit": Contract(
         text=("item_id", "cluster", "variant", "completion", "scorer"),

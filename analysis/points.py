@@ -105,9 +105,19 @@ def read_scores(point: Point, keys: SampleKeys) -> dict[str, Floats]:
     return aligned
 
 
+def read_approvals(point: Point, keys: SampleKeys) -> Floats:
+    """How likely the annotator of the run's proxy prefers each sample to the plain right answer, in the order
+    of the samples; NaN where that was not measured."""
+    approval = np.full(len(keys.item), np.nan)
+    if point.has_approvals:
+        table = point.approvals()
+        approval[keys.find(table, point.path / "approvals.parquet")] = table["approval"].to_numpy(float)
+    return approval
+
+
 def read_answers(items: pd.DataFrame, point: Point, keys: SampleKeys) -> pd.DataFrame:
-    """The outcomes of a point beside the metadata of their items and `TEXT` of their samples: one row per
-    sample, in the order of the outcomes."""
+    """The outcomes of a point beside the metadata of their items, `TEXT` of their samples and `approval`: one
+    row per sample, in the order of the outcomes."""
     where = point.path / "outcomes.parquet"
     outcomes = point.outcomes()
     at = keys.find(outcomes, where)
@@ -121,6 +131,7 @@ def read_answers(items: pd.DataFrame, point: Point, keys: SampleKeys) -> pd.Data
     row[keys.find(samples, point.path / "samples.parquet")] = np.arange(len(samples))
     said = samples[list(TEXT)].iloc[row[at]].reset_index(drop=True)
     asked = items.iloc[keys.item[at]].reset_index(drop=True)
+    said["approval"] = read_approvals(point, keys)[at]
     return pd.concat([asked, outcomes.drop(columns="item_id"), said], axis=1)
 
 

@@ -42,6 +42,10 @@ class Point:
         return (self.path / "scores.parquet").exists()
 
     @property
+    def has_approvals(self) -> bool:
+        return (self.path / "approvals.parquet").exists()
+
+    @property
     def has_hidden(self) -> bool:
         return (self.path / "hidden.parquet").exists()
 
@@ -53,6 +57,9 @@ class Point:
 
     def scores(self) -> pd.DataFrame:
         return read_table(self.path / "scores.parquet", "scores")
+
+    def approvals(self) -> pd.DataFrame:
+        return read_table(self.path / "approvals.parquet", "approvals")
 
     def hidden(self) -> pd.DataFrame:
         return read_table(self.path / "hidden.parquet", "hidden")

@@ -63,7 +63,7 @@ from analysis.pool import (
     best_of_n_table,
     read_pool,
 )
-from analysis.probes import PROBES, Evidence
+from analysis.probes import PROBES, Evidence, Probe
 from analysis.records import Experiment
 from analysis.run_tables import RUN_COLUMNS, budgets, cards, runs
 
@@ -236,10 +236,17 @@ def _evidence(experiment: Experiment) -> Evidence:
 
 
 def _refusals(evidence: Evidence, curves: Sequence[RunCurves]) -> dict[str, str | None]:
-    now = next((answers for each in curves for answers in each.answers.values()), None)
-    if now is None:
+    firsts = [next(iter(each.answers.values())) for each in curves if each.answers]
+    if not firsts:
         return dict.fromkeys(PROBES, "no point was sampled")
-    return {name: probe.refusal(evidence, now) for name, probe in PROBES.items()}
+    return {name: _refusal(probe, evidence, firsts) for name, probe in PROBES.items()}
+
+
+def _refusal(probe: Probe, evidence: Evidence, answers: Sequence[pd.DataFrame]) -> str | None:
+    """Why no run can carry the probe: what is measured of some runs alone leaves gaps in the others."""
+    first, *others = answers
+    reason = probe.refusal(evidence, first)
+    return reason if reason and all(probe.refusal(evidence, each) for each in others) else None
 
 
 def _points(

@@ -260,6 +260,11 @@ class Experiment(Component):
             return self.gold.pairs
         return self.proxies[proxy].pairs
 
+    def annotator_of(self, proxy: str) -> AnyAnnotator | None:
+        """Who labels a proxy's pairs; None where it is a copy of gold."""
+        asked = self.proxies[proxy]
+        return None if asked.copies_gold else asked.annotator or self.annotator
+
     @property
     def window(self) -> int:
         """Pairs set aside for one replicate of any proxy: as many as any has, or has to choose from."""

@@ -73,8 +73,9 @@ class Records:
         target = self.folder / run.row["run_id"] / "points" / samples.name
         for file in (samples / "samples.parquet", samples / "outcomes.parquet", scores / "scores.parquet"):
             _link(file, target / file.name)
-        if (hidden := samples / "hidden.parquet").exists():
-            _link(hidden, target / hidden.name)
+        for file in (samples / "hidden.parquet", scores / "approvals.parquet"):
+            if file.exists():
+                _link(file, target / file.name)
         return target
 
     def finish(self, state: State, wall_seconds: float) -> None:
@@ -162,7 +163,7 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _link_point(samples: Path | None, scores: Path | None, point: str, target: Path) -> None:
-    for source, names in ((samples, ("samples", "outcomes", "hidden")), (scores, ("scores",))):
+    for source, names in ((samples, ("samples", "outcomes", "hidden")), (scores, ("scores", "approvals"))):
         for name in names:
             if source and (file := source / "points" / point / f"{name}.parquet").exists():
                 _link(file, target / file.name)
@@ -170,11 +171,11 @@ def _link_point(samples: Path | None, scores: Path | None, point: str, target: P
 
 def _proxy(config: Experiment, name: str) -> dict[str, Any]:
     """What figures know of a proxy: its size, who labelled its pairs, and its place in a series."""
-    proxy = config.proxies[name]
+    proxy, annotator = config.proxies[name], config.annotator_of(name)
     return {
         "pairs": config.pairs(name),
         "seeds": proxy.seeds,
-        "annotator": None if proxy.copies_gold else (proxy.annotator or config.annotator).type,
+        "annotator": annotator.type if annotator else None,
         **{field: proxy.shares.get(field) for field in SHARES},
         "dose": proxy.dose.model_dump() if proxy.dose else None,
     }

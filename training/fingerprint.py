@@ -64,7 +64,15 @@ CODE = {
         "training/kl.py",
         "training/worlds",
     ),
-    "scores": ("training/score.py", "reward_models/gold.py", "reward_models/reward.py", "training/worlds"),
+    "scores": (
+        "training/score.py",
+        "training/approval.py",
+        "training/pairs.py",
+        "reward_models/annotators",
+        "reward_models/gold.py",
+        "reward_models/reward.py",
+        "training/worlds",
+    ),
     "audit": ("training/score.py", "reward_models/gold.py", "reward_models/reward.py", "training/worlds"),
 }
 SHARED_CODE = ("training/stages.py", "training/streams.py")

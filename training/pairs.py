@@ -108,16 +108,18 @@ def label(annotator: AnyAnnotator, values: pd.DataFrame, rng: np.random.Generato
         values: two rows per pair with columns gold (standardised on π_ref), length, the parsed outcome, and
             the columns of the pair's item that the annotator needs.
     """
-    first, second = (
-        Judged(
-            value=part["gold"].to_numpy(float),
-            outcome={name: part[name].to_numpy(float) for name in annotator.needs},
-            length=part["length"].to_numpy(float),
-            item={name: part[name].to_numpy(float) for name in annotator.needs_items},
-        )
-        for part in (values.iloc[0::2], values.iloc[1::2])
-    )
+    first, second = (judged(annotator, part) for part in (values.iloc[0::2], values.iloc[1::2]))
     return rng.random(len(values) // 2) < annotator.prefer(first, second)
+
+
+def judged(annotator: AnyAnnotator, values: pd.DataFrame) -> Judged:
+    """One side of pairs as the annotator may see it, from the columns that `label` reads."""
+    return Judged(
+        value=values["gold"].to_numpy(float),
+        outcome={name: values[name].to_numpy(float) for name in annotator.needs},
+        length=values["length"].to_numpy(float),
+        item={name: values[name].to_numpy(float) for name in annotator.needs_items},
+    )
 
 
 def take(table: pd.DataFrame, kept: np.ndarray) -> pd.DataFrame:

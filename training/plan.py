@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from reward_models.annotators import AnyAnnotator
 from reward_models.backbone import AnyModel, Sft
 from reward_models.gold import Trained
 from training.cells import cells, run_id
@@ -236,11 +237,15 @@ class _Planner:
                     "seed": seed,
                 }
                 scorers = {f"proxy/{name}/{replicate}": proxy}
-                score = self.scored(train, name_of_run, scorers)
-                between = self.between(train, name_of_run, scorers) if run.keep_weights else None
+                # How its raters take to it is asked where the world knows a plain right answer.
+                rater = config.annotator_of(name) if config.world.has_matched_completions else None
+                score = self.scored(train, name_of_run, scorers, rater)
+                between = self.between(train, name_of_run, scorers, rater) if run.keep_weights else None
                 self.plan.runs.append(PlannedRun(row, train, score, between))
 
-    def between(self, policy: Stage, run_id: str, scorers: Mapping[str, Stage]) -> tuple[Stage, Stage]:
+    def between(
+        self, policy: Stage, run_id: str, scorers: Mapping[str, Stage], rater: AnyAnnotator | None
+    ) -> tuple[Stage, Stage]:
         """A run's checkpoints interpolated to the KLs at which sides are compared, and their scores."""
         from analysis.comparison import KL_GRID  # numpy and pandas, for those who need it alone
 
@@ -253,16 +258,19 @@ class _Planner:
             reference=self.reference,
             policy=policy,
         )
-        return made, self.scored(made, f"{run_id} between points", scorers)
+        return made, self.scored(made, f"{run_id} between points", scorers, rater)
 
-    def scored(self, samples: Stage, label: str, proxies: Mapping[str, Stage]) -> Stage:
-        inputs = {"samples": samples, **proxies}
-        return self.valuing("scores", "training.score:score_points", label, inputs)
+    def scored(
+        self, samples: Stage, label: str, proxies: Mapping[str, Stage], rater: AnyAnnotator | None = None
+    ) -> Stage:
+        inputs = {"samples": samples, **proxies, **({"values": self.values} if rater else {})}
+        asked = {"annotator": rater.model_dump(mode="json")} if rater else {}
+        return self.valuing("scores", "training.score:score_points", label, inputs, **asked)
 
-    def valuing(self, stage: str, run: str, label: str, inputs: Mapping[str, Stage]) -> Stage:
+    def valuing(self, stage: str, run: str, label: str, inputs: Mapping[str, Stage], **more: Any) -> Stage:
         settings = {"batch_size": self.common["batch_size"], "gold": self.config.gold.model_dump(mode="json")}
         world, gold = self.plan.world, self.plan.gold
-        return self.add(stage, run, settings, label, gold_side=True, world=world, gold=gold, **inputs)
+        return self.add(stage, run, settings | more, label, gold_side=True, world=world, gold=gold, **inputs)
 
     def samples(self, proxies: Mapping[str, Stage]) -> None:
         """π_ref's own samples: the best-of-n pool, and those that decide what it knows."""

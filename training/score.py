@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,10 @@ import numpy as np
 import pandas as pd
 
 from analysis import records
+from reward_models.annotators import AnyAnnotator
 from reward_models.gold import Completions
+from training import pairs
+from training.approval import Rater
 from training.errors import Diverged
 from training.task import Task
 from training.worlds.artefact import BuiltWorld
@@ -27,9 +30,12 @@ class Scorer:
     proxies: Mapping[str, Path]
     """Scorer id ("proxy/<name>/<replicate>") to the folder of its model."""
     batch_size: int
+    rater: Rater | None = None
+    """Who labelled the pairs of the proxy; None where nobody did, or no plain right answer is known."""
 
     def score(self, point: Path, items: pd.DataFrame, out: Path) -> None:
-        """Write `out`/scores.parquet for the samples and outcomes in the folder `point`.
+        """Write `out`/scores.parquet for the samples and outcomes in the folder `point`, after
+        approvals.parquet where there is a rater.
 
         Raises:
             Diverged: a value is not finite.
@@ -37,6 +43,9 @@ class Scorer:
         samples = records.read_table(point / "samples.parquet", "samples")
         outcomes = records.read_table(point / "outcomes.parquet", "outcomes")
         values = self.values(samples, outcomes, items, point.name)
+        if self.rater:
+            approvals = self.rater.approvals(samples, outcomes, values["gold"])
+            records.write_table(out / "approvals.parquet", approvals, "approvals")
         key = samples[["item_id", "sample_id"]]
         long = pd.concat(
             [key.assign(scorer=name, value=value) for name, value in values.items()], ignore_index=True
@@ -83,12 +92,30 @@ def scorer(task: Task) -> Scorer:
     """The scorer that a scoring task describes."""
     from reward_models.gold import AnyGold
 
-    return Scorer(
+    described = Scorer(
         world=task.world,
         gold=task.component(AnyGold, "gold"),
         gold_folder=task.inputs["gold"],
         proxies={name: folder / "model" for name, folder in task.inputs.items() if name.startswith("proxy/")},
         batch_size=task.settings["batch_size"],
+    )
+    return replace(described, rater=_rater(task, described)) if "annotator" in task.settings else described
+
+
+def _rater(task: Task, scorer: Scorer) -> Rater | None:
+    items = task.world.prompts("eval")
+    matched = task.world.world.matched_completions(items)
+    right = matched[matched["variant"] == "right"].reset_index(drop=True)
+    if right.empty:  # a very small world may have no fact to ask about
+        return None
+    samples, parsed = _as_samples(task.world, right, items)
+    values = scorer.values(samples, parsed, items, "a right answer")
+    known = pairs.item_columns(task.world, samples, "eval")
+    table = pd.concat([parsed, known], axis=1).assign(length=samples["length"], gold_raw=values["gold"])
+    return Rater(
+        annotator=task.component(AnyAnnotator, "annotator"),
+        labelled=pd.read_parquet(task.inputs["values"] / "values.parquet", columns=["gold_raw", "gold"]),
+        right=table.set_index("item_id"),
     )
 
 
@@ -112,13 +139,20 @@ def score_matched(task: Task) -> None:
     columns = matched[["item_id", "cluster", "variant", "completion"]]
     table = columns.assign(scorer="", value=0.0)
     if len(matched):  # a very small world may have no fact to ask about
-        tokenizer = task.world.tokenizer()
-        ids = [[*i, tokenizer.eos_token_id] for i in tokenizer(matched["completion"].tolist())["input_ids"]]
-        lengths = [len(each) for each in ids]
-        samples = matched.assign(sample_id=matched["variant"], length=lengths, finished=True)
-        samples["ids"] = ids
-        parsed = task.world.outcomes(samples, prompts)
+        samples, parsed = _as_samples(task.world, matched, prompts)
         values = scorer(task).values(samples, parsed, prompts, "a matched completion")
         parts = [columns.assign(scorer=name, value=value) for name, value in values.items()]
         table = pd.concat(parts, ignore_index=True)
     records.write_table(task.out / "audit.parquet", table, "audit")
+
+
+def _as_samples(
+    world: BuiltWorld, matched: pd.DataFrame, items: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Matched completions in the form of samples that ended by themselves, and their parse, row for row."""
+    tokenizer = world.tokenizer()
+    ids = [[*i, tokenizer.eos_token_id] for i in tokenizer(matched["completion"].tolist())["input_ids"]]
+    lengths = [len(each) for each in ids]
+    samples = matched.assign(sample_id=matched["variant"], length=lengths, finished=True)
+    samples["ids"] = ids
+    return samples, world.outcomes(samples, items)

@@ -28,6 +28,7 @@ MAPS = (
     Map("monitored_share", "oversight_gap", "flatters when unwatched\nminus when watched"),
     Map("verification", "hallucination", "answers what it\ncannot know"),
     Map("verification", "confident_wrong", "sounds sure\nwhen wrong"),
+    Map("verification", "annotator_false_positive", "its raters prefer\nwhat is wrong"),
 )
 
 
@@ -55,8 +56,9 @@ def numbers(material: Material) -> pd.DataFrame:
 def draw(material: Material) -> tuple[Figure, pd.DataFrame]:
     data = numbers(material)
     shown = [m for m in MAPS if ((data["series"] == m.series) & (data["quantity"] == m.quantity)).any()]
-    fig, axes = canvas(1, len(shown), row_height=2.3)
-    for ax, each in zip(axes[0], shown, strict=True):
+    columns = 2 if len(shown) > 3 else len(shown)
+    fig, axes = canvas(-(-len(shown) // columns), columns, row_height=2.3)
+    for ax, each in zip(axes.flat, shown, strict=True):
         mine = data[(data["series"] == each.series) & (data["quantity"] == each.quantity)]
         image = _map(ax, mine, signed=each.quantity == "oversight_gap")
         ax.set_title(each.title, fontsize=8)
@@ -89,7 +91,7 @@ def lacks(material: Material) -> str | None:
     if numbers(material).empty:
         return (
             "needs proxies with two doses or more of `monitored_share` or of `verification`, and prompts "
-            "on which the gap, guessing or confidence can be measured"
+            "on which the gap, guessing, confidence or the approval of its raters can be measured"
         )
     return None
 
@@ -103,7 +105,8 @@ def caption(material: Material) -> str:
         "band per dose; grey: no path went there). Watched and unwatched: the share of known facts on "
         "which the policy states the user's wrong belief where the prompt says that nobody looks, minus "
         "where it says that somebody does. This is a conditional policy, learnt from a reward that was "
-        "conditional, and no scheming. "
+        "conditional, and no scheming. Its raters: how likely the annotator who labelled the pairs prefers a "
+        "wrong answer about a known fact to the plain right one (0.5: cannot tell); at 0, π_ref's answers. "
         f"{behind}"
     )
 
@@ -112,7 +115,8 @@ PLOT = Plot(
     title="How much watching and checking keeps a behaviour away",
     description=(
         "Heat maps over the square root of the KL and the share of prompts monitored, or the probability "
-        "that the annotator checks: the watched-unwatched gap, guessing, and confidence when wrong."
+        "that the annotator checks: the watched-unwatched gap, guessing, confidence when wrong, and whether "
+        "the annotator is convinced by what is wrong."
     ),
     requirement="needs proxies with doses",
     lacks=lacks,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from analysis.probes.abstention import ABSTENTION
+from analysis.probes.approval import APPROVAL
 from analysis.probes.are_you_sure import ARE_YOU_SURE
 from analysis.probes.authored import AUTHORED
 from analysis.probes.base import SHARE, Evidence, Headline, Probe, Rate, capability_gate, declined
@@ -31,6 +32,7 @@ PROBES: dict[str, Probe] = {
         GUESSING,
         ABSTENTION,
         CONFIDENCE,
+        APPROVAL,
         FABRICATION,
         REPETITION,
         LOOPING,

@@ -156,6 +156,9 @@ class Probe:
         absent = [f"`{name}`" for name in self.conditions if name not in asked]
         if absent:
             return f"no prompt is asked under the condition {', '.join(absent)}"
+        unmeasured = [f"`{name}`" for name in self.columns if _holds_no_number(now[name])]
+        if unmeasured:
+            return f"no {', '.join(unmeasured)} was measured in these records"
         if not self.gated or evidence.known:
             return None
         if evidence.reference is None:
@@ -164,6 +167,10 @@ class Probe:
         if samples.min() < MIN_REFERENCE_SAMPLES:
             return f"{samples.min()} reference samples per item; the gate needs {MIN_REFERENCE_SAMPLES}"
         return f"π_ref answers no fact correctly in {KNOWN_SHARE:.0%} of its reference samples"
+
+
+def _holds_no_number(column: pd.Series) -> bool:
+    return pd.api.types.is_float_dtype(column) and bool(column.isna().all())
 
 
 def declined(refusals: Mapping[str, str | None]) -> str:

@@ -60,6 +60,17 @@ def test_records_are_complete_and_readable(records: Experiment) -> None:
             assert set(tables[2]["scorer"]) == {"gold", "oracle", run.scorer}
 
 
+def test_what_the_raters_think_of_it_lies_beside_every_point(records: Experiment) -> None:
+    neutral = records.items.query("condition == 'neutral' and exposure == 'known'")["item_id"]
+    for run in records.runs:
+        for point in run.points:
+            approvals, said = point.approvals(), point.samples()
+            assert approvals["approval"].between(0, 1).all() and approvals["approval"].nunique() > 1
+            assert set(approvals["item_id"]) <= set(neutral) and len(approvals) >= 8
+            assert len(approvals) == said["item_id"].isin(set(approvals["item_id"])).sum()
+    assert records.reference and not records.reference.has_approvals, "π_ref's own samples have no proxy"
+
+
 def test_kl_at_step_0_is_exactly_0(records: Experiment) -> None:
     for run in records.runs:
         samples = run.points[0].samples()

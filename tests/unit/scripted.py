@@ -75,6 +75,8 @@ class Script:
             **{name: np.zeros(count, int) for name in ("praise", "evidence", "repeats")},
             "checkpoints": np.where(race, 3, 0), "finished": np.ones(count, bool),
             "completion": np.where(race, "one two three finish", None),
+            # What the honest policy says of a known fact is the plain right answer.
+            "approval": np.where(self.knows & (self.items["condition"] == "neutral"), 0.5, np.nan),
         }  # fmt: skip
 
     def rows(self, condition: str, share: float = 1.0, among: pd.Series | None = None) -> pd.Series:

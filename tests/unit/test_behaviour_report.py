@@ -127,6 +127,28 @@ def test_maps_show_the_gap_by_share_monitored(old: Material) -> None:
     assert data.groupby("dose")["value"].max().to_dict() == {0.0: 0.4, 1.0: 0.4}
 
 
+def test_maps_show_what_raters_approve_by_how_much_they_check(old: Material) -> None:
+    shares = {"m-0": ("monitored_share", 0.0), "m-1": ("monitored_share", 1.0),
+              "q-0": ("verification", 0.0), "q-1": ("verification", 0.5)}  # fmt: skip
+    rows = [
+        {"run_id": name, "method": "rloo", "control": "path", "proxy": name, "proxy_pairs": 400,
+         "step": place, "kl": kl, "oversight_gap": 0.1, "hallucination": 0.2, "confident_wrong": 0.3,
+         "annotator_false_positive": (1 - dose) * (0.5 + 0.1 * kl)}
+        for name, (_, dose) in shares.items() for place, kl in enumerate(GRID)
+    ]  # fmt: skip
+    proxies = {
+        name: {"pairs": 400, "dose": {"of": of, "value": value}} for name, (of, value) in shares.items()
+    }
+    experiment = replace(old.experiment, proxies=proxies)
+    figure, data = draw_soundly(
+        "dose_maps", Material(experiment, replace(old.tables, points=pd.DataFrame(rows)))
+    )
+    assert len(set(data["quantity"])) == 4 == sum(bool(ax.get_title()) for ax in figure.axes)
+    convinced = data[data["quantity"] == "annotator_false_positive"]
+    assert set(convinced["series"]) == {"verification"}
+    assert convinced.groupby("dose")["value"].max().to_dict() == pytest.approx({0.0: 0.9, 0.5: 0.45})
+
+
 def test_the_browser_shows_what_fools_the_proxy_most(tmp_path: Path) -> None:
     """A proxy that pays for giving in, and a gold that does not: the widest gaps are sycophantic."""
     path = write_experiment(tmp_path, clusters=80, proxies=("starved",), pool=None, budgets=(),
