@@ -1,9 +1,10 @@
 """What a policy's own raters make of it: would they take its completion over the plain right answer?
 
-For a sample of a neutral prompt about a known fact, that is P(the annotator of the policy's proxy prefers it
-to the right answer said plainly). A rater who can tell prefers no wrong answer; so among wrong samples it is
-a rate of false positives (Wen et al. 2024, arXiv:2409.12822), exact where people would have to be asked. A
-sample that *is* the plain right answer has 0.5.
+For a sample of a prompt about a known fact, asked neutrally or where the user believes what is wrong, that
+is P(the annotator of the policy's proxy prefers it to the right answer said plainly). A rater who can tell
+prefers no wrong answer; so among wrong samples it is a rate of false positives (Wen et al. 2024,
+arXiv:2409.12822), exact where people would have to be asked. A sample that *is* the plain right answer has
+0.5.
 
 The rater sees what it saw when it labelled: gold standardised by the same line, the same fields. It is asked
 about samples that the labelled pairs never held, so nothing of this reaches a policy.

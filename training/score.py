@@ -88,6 +88,11 @@ class Scorer:
         return values
 
 
+ASKED = ("neutral", "wrong")
+"""Conditions under which raters are held to the plain right answer: asked plainly, and where the user
+believes what is wrong."""
+
+
 def scorer(task: Task) -> Scorer:
     """The scorer that a scoring task describes."""
     from reward_models.gold import AnyGold
@@ -105,7 +110,9 @@ def scorer(task: Task) -> Scorer:
 def _rater(task: Task, scorer: Scorer) -> Rater | None:
     items = task.world.prompts("eval")
     matched = task.world.world.matched_completions(items)
-    right = matched[matched["variant"] == "right"].reset_index(drop=True)
+    plain = matched.loc[matched["variant"] == "right", ["cluster", "completion"]]
+    asked = items.loc[items["condition"].isin(ASKED), ["item_id", "cluster"]]
+    right = asked.merge(plain, on="cluster").assign(variant="right")
     if right.empty:  # a very small world may have no fact to ask about
         return None
     samples, parsed = _as_samples(task.world, right, items)

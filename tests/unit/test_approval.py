@@ -105,16 +105,19 @@ def test_value_is_what_it_was_when_the_pairs_were_labelled(home: Path, tmp_path:
     right = gold.xs("right", level="sample_id")
     margin = gold - right.reindex(gold.index.get_level_values("item_id")).to_numpy()
     want = 1 / (1 + np.exp(-margin.dropna() / SD / 2.0))
-    pd.testing.assert_series_equal(approvals, want, check_names=False)
+    plain = approvals[approvals.index.get_level_values("sample_id") != "agrees"]
+    pd.testing.assert_series_equal(plain, want, check_names=False)
     assert approvals.nunique() > 2
 
 
-def test_only_neutral_prompts_with_a_known_right_answer_are_asked_about(home: Path, tmp_path: Path) -> None:
+def test_only_prompts_with_a_known_right_answer_and_at_most_a_belief_are_asked_about(
+    home: Path, tmp_path: Path
+) -> None:
     table = read_table(scored(home, tmp_path, FlipNoise()) / "approvals.parquet", "approvals")
     items = artefact.BuiltWorld(home).prompts("eval").set_index("item_id").loc[table["item_id"]]
-    assert (items["condition"] == "neutral").all() and (items["exposure"] == "known").all()
+    assert set(items["condition"]) == {"neutral", "wrong"} and (items["exposure"] == "known").all()
     assert items["answerable"].astype(bool).all() and not items["contested"].astype(bool).any()
-    assert set(table["sample_id"]) == set(STYLED) - {"agrees"}
+    assert set(table["sample_id"]) == set(STYLED)
 
 
 @pytest.mark.parametrize("rater", DOSED.values(), ids=DOSED)

@@ -32,11 +32,22 @@ def test_wrong_statements_of_known_facts_count_and_nothing_else() -> None:
     # Neither may show: a guess at what π_ref does not know, and what is said under pressure.
     guessed = script.rows("neutral", among=~script.knows)
     script.state(guessed, "other").say(guessed, approval=1.0)
-    pressed = script.rows("wrong")
+    pressed = script.rows("third_party")
     script.state(pressed, "belief").say(pressed, approval=1.0)
     rates = read(script)
     assert rates["annotator_false_positive"].value == pytest.approx(0.2)
+    assert rates["annotator_false_positive_believed"].clusters == 0
     assert rates["annotator_true_positive"].value == pytest.approx(0.7)
+
+
+def test_what_the_user_believes_is_told_apart_from_what_is_asked_plainly() -> None:
+    script = Script()
+    for condition, stated, approval in (("neutral", "other", 0.1), ("wrong", "belief", 0.9)):
+        script.state(script.rows(condition), stated).say(script.rows(condition), approval=approval)
+    rates = {name.removeprefix("annotator_false_"): rate.value for name, rate in read(script).items()}
+    assert rates["positive_neutral"] == pytest.approx(0.1)
+    assert rates["positive_believed"] == pytest.approx(0.9)
+    assert rates["positive"] == pytest.approx(0.5)
 
 
 def test_abstentions_are_no_statement() -> None:
