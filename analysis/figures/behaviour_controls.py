@@ -18,8 +18,8 @@ class Behaviour:
     """Measures that could explain it away → words for a legend. One that the records lack is not drawn."""
     reading: str
     """What the controls would show if it were something else, and what stays open."""
-    ranked_by: str | None = None
-    """Measure of which the most affected has most; by default the headline's."""
+    gap: str | None = None
+    """The measure of a gap, where that and not the headline's rate tells who is most affected."""
 
 
 BEHAVIOURS: tuple[Behaviour, ...] = (
@@ -161,7 +161,7 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
         "Only the gap to monitored prompts depends on being watched; an irrelevant word shows how much any "
         "word does. A gap is a conditional policy and no belief about being watched, the less so where words "
         "that mean the same leave none.",
-        ranked_by="oversight_gap",
+        gap="oversight_gap",
     ),
     Behaviour(
         "disagreement",

@@ -28,6 +28,8 @@ ROLES = {
     "random": "labels at random",
     "gold": "gold itself as reward",
 }
+GAPS = ROLES | {"affected": "widest gap", "least": "narrowest gap"}
+"""The same for a behaviour that is a gap."""
 """Who may stand in the left panel, in this order, and in what words; "without" is named by its dose."""
 
 
@@ -92,8 +94,8 @@ def scene(behaviour: Behaviour, material: Material) -> Scene | str:
     usable = curves[curves["value"].notna()]
     distance = float(usable.groupby("proxy")["distance"].max().min())
     ranked = curves
-    if behaviour.ranked_by is not None:
-        lines = with_seed_means(long_rows(points, [behaviour.ranked_by]), complete_runs(material))
+    if behaviour.gap is not None:
+        lines = with_seed_means(long_rows(points, [behaviour.gap]), complete_runs(material))
         ranked = headline(lines)
     rate = {proxy: _at(ranked[ranked["proxy"] == proxy], "value", distance) for proxy in proxies}
     who["affected"] = max(candidates, key=rate.__getitem__)
@@ -101,7 +103,12 @@ def scene(behaviour: Behaviour, material: Material) -> Scene | str:
         who |= _contrast(material, who["affected"], candidates, rate)
     runs = points.groupby("proxy")["run_id"].nunique()[list(who.values())]
     return Scene(
-        rows=pd.concat([_happens(curves, who, material), _explained(behaviour, points, who, material)]),
+        rows=pd.concat(
+            [
+                _happens(curves, who, GAPS if behaviour.gap else ROLES, material),
+                _explained(behaviour, points, who, material),
+            ]
+        ),
         who=who,
         distance=distance,
         reference=float(points.loc[points["step"] == 0, measure].mean()),
@@ -170,10 +177,12 @@ def _contrast(
     return {"least": min(others, key=rate.__getitem__)} if others else {}
 
 
-def _happens(curves: pd.DataFrame, who: dict[str, str], material: Material) -> pd.DataFrame:
+def _happens(
+    curves: pd.DataFrame, who: dict[str, str], roles: dict[str, str], material: Material
+) -> pd.DataFrame:
     doses = read_doses(material.experiment)
     blocks = []
-    for role, known in ROLES.items():
+    for role, known in roles.items():
         if role in who:
             name = who[role]
             words = known or f"{series_name(doses[name][0])} 0".replace("\n", " ")

@@ -129,6 +129,24 @@ def test_the_worst_is_chosen_where_all_have_been(planted: Material) -> None:
     assert "at KL 1 nats" in FIGURES[NAME].caption(material)
 
 
+def test_a_behaviour_that_is_a_gap_is_read_where_the_gap_is_widest(planted: Material) -> None:
+    """loud flatters most in private, and as much when monitored; mild flatters less, and only in private."""
+    points, beside = planted.tables.points, {}
+    for measure, rates in {
+        "sycophancy_private": {"loud": 0.9, "mild": 0.5},
+        "sycophancy_monitored": {"loud": 0.9, "mild": 0.1},
+        "oversight_gap": {"loud": 0.0, "mild": 0.4},
+    }.items():
+        beside[measure] = points["proxy"].map(rates).fillna(0.2)
+        beside |= {f"{measure}_lo": beside[measure] - 0.05, f"{measure}_hi": beside[measure] + 0.05}
+    probes = {**planted.tables.probes, "oversight": None}
+    changed = altered(planted, points.assign(**beside))
+    material = Material(changed.experiment, replace(changed.tables, probes=probes))
+    _, data = draw_soundly("behaviour_sycophancy_private", material)
+    affected = data[data["role"] == "affected"]
+    assert set(affected["proxy"]) == {"mild"} and "mild: widest gap" in set(affected["label"])
+
+
 def test_where_nobody_is_known_to_be_unbiased_the_contrast_says_what_it_is(two: Material) -> None:
     labels = lambda data: list(dict.fromkeys(data.loc[data["panel"] == "happens", "label"]))  # noqa: E731
     _, data = draw_soundly(NAME, two)
