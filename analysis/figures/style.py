@@ -172,7 +172,9 @@ def save(fig: Figure, data: pd.DataFrame, stem: Path, *, title: str, provenance:
     }
     written = [stem.with_name(f"{stem.name}.{suffix}") for suffix in metadata]
     # One layout for all formats: it is the slow part, and the files should agree.
-    fig.draw_without_rendering()
+    layout = fig.get_layout_engine()
+    if layout is not None:
+        layout.execute(fig)
     with matplotlib.rc_context({"svg.hashsalt": stem.name, "figure.constrained_layout.use": False}):
         fig.set_layout_engine(None)
         for path, entries in zip(written, metadata.values(), strict=True):
