@@ -117,7 +117,7 @@ class PoolProbing:
         answers = _by_fact(_conditions(answers))
         refusals = {name: probe.refusal(self.evidence, answers) for name, probe in PROBES.items()}
         self.refused = {name: why for name, why in refusals.items() if why is not None}
-        read = {column for probe in PROBES.values() for column in probe.columns}
+        read = {column for probe in PROBES.values() for column in (*probe.columns, *probe.optional)}
         answers = answers[[name for name in answers if name in {"cluster", "condition", *read}]]
         # As categories, since they are looked up once per probe and β.
         self.answers = answers.astype({"cluster": "category", "condition": "category"})
