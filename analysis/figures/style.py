@@ -119,7 +119,10 @@ def sqrt_kl_axis(
     """x is d = sqrt(KL) from 0 to ``limit``; the KL itself, in nats per sequence, is read off the top, at
     ticks that are at least the share ``spacing`` of the axis apart."""
     limit = limit if limit > 0 else 1.0
-    ax.set_xlim(-0.03 * limit, 1.04 * limit)
+    limits = (-0.03 * limit, 1.04 * limit)
+    # Panels that share the axis have it from the first of them; setting it sets it for every one of them.
+    if ax.get_xlim() != limits or ax.get_autoscalex_on():
+        ax.set_xlim(limits)
     if bottom:
         ax.set_xlabel(DISTANCE)
     if not top:
