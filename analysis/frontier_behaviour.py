@@ -26,7 +26,8 @@ from analysis.bootstrap import ClusterSums
 from analysis.frontier import BETAS, EFFECTIVE, Tilted
 from analysis.points import SampleKeys, read_answers
 from analysis.pool import ScoredPool
-from analysis.probes import PROBES, SHARE, Evidence, Headline
+from analysis.probes import PROBES, Evidence, Headline
+from analysis.probes.asked import Asked
 from analysis.probes.base import Z
 from analysis.records import Experiment
 
@@ -131,7 +132,7 @@ class PoolProbing:
     def rates(self, tilted: Tilted) -> Iterator[dict[str, object]]:
         if len(self.refused) == len(PROBES):
             return
-        now = self.answers.assign(**{SHARE: tilted.weights.ravel()})
+        now = Asked.of(self.evidence, self.answers).weighed(tilted.weights.ravel()).answers
         for name, probe in PROBES.items():
             if name in self.refused:
                 continue
