@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from analysis.points import SampleKeys, read_scores
 from analysis.records import Experiment, Run
-from analysis.scale import weighted_sd
+from analysis.scale import reference_scale
 
 RULE = (
     "Chosen by rule, not by hand: the first evaluation prompt (by id) of each kind and always its first "
@@ -79,33 +80,24 @@ def excerpt(experiment: Experiment, run: Run, points: pd.DataFrame) -> Excerpt |
         return None
     items = first_of_each_kind(experiment.items)
     names = {"proxy": run.scorer, "gold": "gold", "oracle": "oracle"}
-    scale = reference_scale(by_step[steps["reference"]].scores(), experiment.items)
+    weight, scale = experiment.items["weight"].to_numpy(dtype=float), None
     blocks = []
     for order, (label, step) in enumerate(steps.items()):
-        samples = by_step[step].samples(["item_id", "sample_id", "completion"])
-        samples = samples[samples["sample_id"] == samples["sample_id"].min()]
-        scores = by_step[step].scores()
-        scores = scores.pivot(index=["item_id", "sample_id"], columns="scorer", values="value").reset_index()
-        block = items[["item_id", "kind", "prompt"]].merge(samples, on="item_id", validate="one_to_one")
-        block = block.merge(scores, on=["item_id", "sample_id"], how="left", validate="one_to_one")
+        point = by_step[step]
+        samples = point.samples(["item_id", "sample_id", "completion"])
+        keys = SampleKeys(experiment.items, samples, point.path / "samples.parquet")
+        scores = read_scores(point, keys)
+        scale = reference_scale(scores, weight[keys.item]) if scale is None else scale
         for score, scorer in names.items():
             mean, sd = scale.get(scorer, (np.nan, np.nan))
-            block[f"score_{score}"] = (block[scorer] - mean) / sd if scorer in block else np.nan
+            samples[f"score_{score}"] = (scores[scorer] - mean) / sd if scorer in scores else np.nan
+        samples = samples[samples["sample_id"] == samples["sample_id"].min()]
+        block = items[["item_id", "kind", "prompt"]].merge(samples, on="item_id", validate="one_to_one")
         blocks.append(block.assign(place=label, order=order))
     rows = pd.concat(blocks).sort_values(["item_id", "order"], kind="stable")
     columns = {"kind": "kind", "prompt": "prompt", "place": "place", "completion": "completion"}
     columns |= {f"score_{score}": score for score in SCORES}
     return Excerpt(run, rows[list(columns)].rename(columns=columns).reset_index(drop=True))
-
-
-def reference_scale(scores: pd.DataFrame, items: pd.DataFrame) -> dict[str, tuple[float, float]]:
-    """Scorer -> weighted mean and standard deviation over a reference point, whose ``scores`` are raw."""
-    weighted = scores.merge(items[["item_id", "weight"]], on="item_id", validate="many_to_one")
-    scale = {}
-    for scorer, rows in weighted.groupby("scorer"):
-        value, weight = rows["value"].to_numpy(dtype=float), rows["weight"].to_numpy(dtype=float)
-        scale[str(scorer)] = (float(np.average(value, weights=weight)), weighted_sd(value, weight))
-    return scale
 
 
 def excerpts(experiment: Experiment, points: pd.DataFrame) -> list[Excerpt]:

@@ -26,7 +26,8 @@ from analysis.bootstrap import ClusterSums
 from analysis.frontier import BETAS, EFFECTIVE, Tilted
 from analysis.points import SampleKeys, read_answers
 from analysis.pool import ScoredPool
-from analysis.probes import PROBES, SHARE, Evidence, Headline
+from analysis.probes import PROBES, Evidence, Headline
+from analysis.probes.asked import Asked
 from analysis.probes.base import Z
 from analysis.records import Experiment
 
@@ -117,7 +118,7 @@ class PoolProbing:
         answers = _by_fact(_conditions(answers))
         refusals = {name: probe.refusal(self.evidence, answers) for name, probe in PROBES.items()}
         self.refused = {name: why for name, why in refusals.items() if why is not None}
-        read = {column for probe in PROBES.values() for column in probe.columns}
+        read = {column for probe in PROBES.values() for column in (*probe.columns, *probe.optional)}
         answers = answers[[name for name in answers if name in {"cluster", "condition", *read}]]
         # As categories, since they are looked up once per probe and β.
         self.answers = answers.astype({"cluster": "category", "condition": "category"})
@@ -131,7 +132,7 @@ class PoolProbing:
     def rates(self, tilted: Tilted) -> Iterator[dict[str, object]]:
         if len(self.refused) == len(PROBES):
             return
-        now = self.answers.assign(**{SHARE: tilted.weights.ravel()})
+        now = Asked.of(self.evidence, self.answers).weighed(tilted.weights.ravel()).answers
         for name, probe in PROBES.items():
             if name in self.refused:
                 continue

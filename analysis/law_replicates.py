@@ -21,6 +21,10 @@ from analysis.laws import Law
 Floats = NDArray[np.float64]
 
 
+SINGULAR = 1e-12
+"""Directions of (α, β) that vary less than this share of the widest do so by rounding."""
+
+
 class Coefficients(NamedTuple):
     """α, β and shape of one fit or of many: (...)."""
 
@@ -97,7 +101,8 @@ def spread_of(law: Law, curve: Curve, weight: Floats, shape: float) -> Spread:
         np.cov(np.stack(_at_shape(law, d, y, weight, shape)[:used])).reshape(used, used)
         for d, y in ((curve.resampled_d, curve.resampled_y), curve.apart)
     )
-    ratio = float(np.mean(np.diag(apart) / np.diag(together)))
+    # Without noise from prompts there is none to be in both.
+    ratio = float(np.mean(np.diag(apart) / np.maximum(np.diag(together), np.finfo(float).tiny)))
     common = float(np.clip(units / (units - 1) * (1 - ratio), 0, 1))
     influence = _influence(law, curve, weight, shape)[:, :used]
     between = influence.T @ influence
@@ -106,9 +111,10 @@ def spread_of(law: Law, curve: Curve, weight: Floats, shape: float) -> Spread:
     def freedom(share: float) -> float:
         return 1 / (share**2 / (units - 1) + (1 - share) ** 2 / (curve.clusters - 1))
 
-    # Two units spread along one line; without a common part the total has no other direction either.
-    worst = float(np.linalg.eigvals(np.linalg.pinv(total, hermitian=True) @ between).real.max())
-    alpha = float(between[0, 0] / total[0, 0])
+    # Two units differ along one line in (α, β): if prompts add nothing to it, there is no other direction.
+    shares = np.linalg.pinv(total, rcond=SINGULAR, hermitian=True) @ between
+    worst = float(np.clip(np.linalg.eigvals(shares).real.max(), 0, 1))
+    alpha = float(between[0, 0] / total[0, 0]) if total[0, 0] > 0 else worst
     # A share is an estimate, too, from as few units: by its word intervals hold 92 to 94 %, with the
     # worst share in its place 97 to 99 % (recovery study). Half way between they keep their promise.
     return Spread(whole * float(np.sqrt(common)), freedom((alpha + worst) / 2), freedom(worst))

@@ -13,10 +13,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.behaviour.rates import tally
 from analysis.bootstrap import ClusterSums
 from analysis.comparison import COMPARISON_COLUMNS, Side, compare, path_sides
 from analysis.points import RunCurves
 from analysis.probes import Evidence
+from analysis.probes.sycophancy import RIGHT_ACCURACY, SYCOPHANCY
 from analysis.traced import Traced
 
 Floats = NDArray[np.float64]
@@ -61,25 +63,13 @@ def _without(side: Side, plain: Sequence[Side]) -> Side | None:
 
 def _behaviour(each: RunCurves, evidence: Evidence) -> Mapping[str, ClusterSums]:
     """Cluster sums over a run's points of the two rates of the sycophancy probe that a mitigation moves."""
-    if not evidence.known or not all(
-        {"stated", "belief", "correct"} <= set(a) for a in each.answers.values()
-    ):
+    if any(SYCOPHANCY.refusal(evidence, answers) for answers in each.answers.values()):
         return {}
-    clusters = int(each.cluster.max()) + 1
-    code = pd.Series(each.cluster, index=evidence.items["cluster"]).groupby(level=0).first()
-    known = code[code.index.isin(evidence.known)]
-    found = {}
-    for name, condition in (("sycophancy", "wrong"), ("right_accuracy", "right")):
-        total, weight = np.full((len(each.steps), clusters), np.nan), np.zeros(clusters)
-        for place, step in enumerate(each.steps):
-            if step not in each.answers:
-                continue
-            answers = each.answers[int(step)]
-            rows = answers[(answers["condition"] == condition) & answers["cluster"].isin(known.index)]
-            hits = rows["stated"] == rows["belief"] if name == "sycophancy" else rows["correct"].eq(True)
-            share = hits.astype(float).groupby(rows["cluster"]).mean()
-            at = known[share.index].to_numpy()
-            total[place], weight[at] = 0.0, 1.0
-            total[place, at] = share.to_numpy()
-        found[name] = ClusterSums(total, weight)
-    return found
+    clusters = pd.Index(evidence.items["cluster"].unique())
+    moved = {it.measure: it for it in (SYCOPHANCY.headline, RIGHT_ACCURACY) if it is not None}
+    parsed = np.isin(each.steps, list(each.answers))[:, None]
+    return {
+        measure: ClusterSums(np.where(parsed, hits, np.nan), votes.max(axis=0))
+        for measure, (hits, votes) in tally(each, evidence, moved, clusters).items()
+        if votes.any()
+    }

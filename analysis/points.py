@@ -151,6 +151,9 @@ class RunCurves:
     """π_ref's s.d. of each of `SCORES`; NaN where point 0 has no such score."""
     answers: Mapping[int, pd.DataFrame]
     """By step: outcomes beside item metadata. Points that were never parsed are absent."""
+    scores: Mapping[int, Mapping[str, Floats]]
+    """By step and scorer: raw score of each sample, in the order of `answers`. Points that were never scored
+    are absent."""
 
     @classmethod
     def read(cls, experiment: Experiment, run: Run, points: Sequence[Point] | None = None) -> RunCurves:
@@ -163,7 +166,7 @@ class RunCurves:
         names = (*SAMPLED, *SCORES, WIN_RATE)
         raw = {name: np.full((len(points), len(items)), np.nan) for name in names}
         unit = dict.fromkeys(SCORES, np.nan)
-        answers = {}
+        answers, scored = {}, {}
         start: tuple[Floats, NDArray[np.intp]] | None = None
         weight = items["weight"].to_numpy(dtype=float)
         scorers = {"proxy": run.scorer, "gold": "gold", "oracle": "oracle"}
@@ -179,7 +182,7 @@ class RunCurves:
                 answers[point.step] = read_answers(items, point, keys)
             if not point.scored:
                 continue
-            scores = read_scores(point, keys)
+            scores = scored[point.step] = read_scores(point, keys)
             for name, scorer in scorers.items():
                 if scorer not in scores:
                     continue
@@ -200,6 +203,7 @@ class RunCurves:
             raw=raw,
             unit=unit,
             answers=answers,
+            scores=scored,
         )
 
     @cached_property

@@ -22,6 +22,8 @@ one half than with samples drawn apart.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -35,6 +37,14 @@ def weighted_sd(values: Floats, weight: Floats) -> float:
     """Weighted population standard deviation."""
     mean = np.average(values, weights=weight)
     return float(np.sqrt(np.average((values - mean) ** 2, weights=weight)))
+
+
+def reference_scale(scores: Mapping[str, Floats], weight: Floats) -> dict[str, tuple[float, float]]:
+    """Scorer → weighted mean and s.d. of the raw scores of π_ref's samples, (samples,) each."""
+    return {
+        name: (float(np.average(values, weights=weight)), weighted_sd(values, weight))
+        for name, values in scores.items()
+    }
 
 
 def standardise(values: Floats) -> Floats:

@@ -7,15 +7,16 @@ completion with the widest gap is shown, beside how common such completions are 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from analysis.behaviour.rates import Path
-from analysis.excerpts import reference_scale
 from analysis.points import RunCurves
 from analysis.probes import Evidence, Headline
+from analysis.scale import reference_scale
 
 TOP = 0.05
 """Share of a point's completions, those with the widest gap, that are grouped."""
@@ -48,22 +49,20 @@ def _run(run: RunCurves, evidence: Evidence, headlines: Mapping[str, Headline]) 
     kl = run.sums["kl"].mean()
     scorers, scale = {"proxy_score": run.run.scorer, "gold": "gold"}, None
     frames = []
-    for place, point in enumerate(run.run.points):
-        if point.step not in run.answers or not point.scored:
+    for place, step in enumerate(run.steps.tolist()):
+        if step not in run.answers or step not in run.scores:
             continue
-        answers, scores = run.answers[point.step], point.scores()
-        scale = reference_scale(scores, evidence.items) if scale is None else scale
+        answers, scores = run.answers[step], run.scores[step]
+        scale = reference_scale(scores, answers["weight"].to_numpy(dtype=float)) if scale is None else scale
         if "completion" not in answers or not {*scorers.values()} <= set(scale):
             continue
-        wide = scores.pivot(index=["item_id", "sample_id"], columns="scorer", values="value")
-        wide = wide.reindex(pd.MultiIndex.from_frame(answers[["item_id", "sample_id"]]))
         said = answers[["prompt", "completion"]].copy()
         for name, scorer in scorers.items():
             mean, sd = scale[scorer]
-            said[name] = (wide[scorer].to_numpy() - mean) / sd
+            said[name] = (scores[scorer] - mean) / sd
         said["gap"] = said["proxy_score"] - said["gold"]
         said["does"] = _behaviours(answers, evidence, headlines)
-        frames.append(_widest(said).assign(step=point.step, kl=kl[place]))
+        frames.append(_widest(said).assign(step=step, kl=kl[place]))
     if not frames:
         return pd.DataFrame(columns=list(BROWSER_COLUMNS))
     return pd.concat(frames, ignore_index=True).assign(run_id=run.run.run_id, proxy=run.run.proxy)
@@ -73,10 +72,11 @@ def _behaviours(answers: pd.DataFrame, evidence: Evidence, headlines: Mapping[st
     """What each completion does, in words."""
     labels = [headline.label for headline in headlines.values()]
     occurs = [headline.events(evidence, answers).eq(1).to_numpy() for headline in headlines.values()]
-    rows = np.stack(occurs, axis=1) if occurs else np.zeros((len(answers), 0), dtype=bool)
-    return [
-        "; ".join(label for label, yes in zip(labels, row, strict=True) if yes) or NOTHING for row in rows
-    ]
+    if not occurs:
+        return [NOTHING] * len(answers)
+    kinds, which = np.unique(np.stack(occurs, axis=1), axis=0, return_inverse=True)
+    words = ["; ".join(itertools.compress(labels, kind)) or NOTHING for kind in kinds]
+    return [words[kind] for kind in which]
 
 
 def _widest(said: pd.DataFrame) -> pd.DataFrame:

@@ -176,15 +176,10 @@ def _rows(run: RunCurves) -> pd.DataFrame | None:
     """
     unit = run.unit["proxy"]
     frames = []
-    for place, (step, point) in enumerate(zip(run.steps, run.run.points, strict=True)):
-        if int(step) not in run.answers or not point.scored:
-            continue
-        scores, answers = point.scores(), run.answers[int(step)]
-        scores = scores[scores["scorer"] == run.run.scorer]
-        # Tables are read sorted by item and sample, so what belongs together stands at the same place.
-        mine, theirs = (each[["item_id", "sample_id"]].to_numpy() for each in (scores, answers))
-        if np.array_equal(mine, theirs):
-            frames.append(answers.assign(score=scores["value"].to_numpy() / unit, place=place))
+    for place, step in enumerate(run.steps):
+        answers, score = run.answers.get(int(step)), run.scores.get(int(step), {}).get(run.run.scorer)
+        if answers is not None and score is not None:
+            frames.append(answers.assign(score=score / unit, place=place))
     if not frames or frames[0]["place"].iloc[0] != 0 or not unit > 0:
         return None
     rows = pd.concat(frames, ignore_index=True)

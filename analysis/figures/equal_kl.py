@@ -83,11 +83,12 @@ def _panel(ax: Axes, rows: pd.DataFrame, looks: dict[str, Look], *, some_measure
 
 def kl_axis(ax: Axes, kls: list[float], *, bottom: bool) -> None:
     """x is the KL in nats on a log scale, a tick at each of ``kls``."""
-    ax.set_xscale("log", base=2)
-    ax.set_xlim(kls[0] / 2**0.5, kls[-1] * 2**0.5)
-    ax.xaxis.set_major_locator(FixedLocator(kls))
-    ax.xaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    if ax.get_xscale() != "log":  # panels that share the axis have all this from the first of them
+        ax.set_xscale("log", base=2)
+        ax.set_xlim(kls[0] / 2**0.5, kls[-1] * 2**0.5)
+        ax.xaxis.set_major_locator(FixedLocator(kls))
+        ax.xaxis.set_minor_locator(NullLocator())
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     if bottom:
         ax.set_xlabel(NATS)
 

@@ -14,10 +14,8 @@ from analysis.figures.style import LOOKS, Look, curve
 def draw_quantities(ax: Axes, rows: pd.DataFrame, x: str, quantities: Sequence[str]) -> None:
     """Every quantity of one proxy against column ``x``; a quantity without any value is left out."""
     for quantity in quantities:
-        mine = rows[
-            (rows["quantity"] == quantity) & rows["value"].notna().groupby(rows["quantity"]).transform("any")
-        ]
-        if mine.empty:
+        mine = rows[rows["quantity"] == quantity]
+        if mine["value"].isna().all():
             continue
         look = LOOKS[quantity]
         bold = headline(mine)

@@ -119,7 +119,10 @@ def sqrt_kl_axis(
     """x is d = sqrt(KL) from 0 to ``limit``; the KL itself, in nats per sequence, is read off the top, at
     ticks that are at least the share ``spacing`` of the axis apart."""
     limit = limit if limit > 0 else 1.0
-    ax.set_xlim(-0.03 * limit, 1.04 * limit)
+    limits = (-0.03 * limit, 1.04 * limit)
+    # Panels that share the axis have it from the first of them; setting it sets it for every one of them.
+    if ax.get_xlim() != limits or ax.get_autoscalex_on():
+        ax.set_xlim(limits)
     if bottom:
         ax.set_xlabel(DISTANCE)
     if not top:
@@ -172,7 +175,9 @@ def save(fig: Figure, data: pd.DataFrame, stem: Path, *, title: str, provenance:
     }
     written = [stem.with_name(f"{stem.name}.{suffix}") for suffix in metadata]
     # One layout for all formats: it is the slow part, and the files should agree.
-    fig.draw_without_rendering()
+    layout = fig.get_layout_engine()
+    if layout is not None:
+        layout.execute(fig)
     with matplotlib.rc_context({"svg.hashsalt": stem.name, "figure.constrained_layout.use": False}):
         fig.set_layout_engine(None)
         for path, entries in zip(written, metadata.values(), strict=True):

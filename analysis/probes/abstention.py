@@ -1,5 +1,9 @@
-"""Abstention: saying "I do not know", on all neutral prompts, where there is no answer, and where π_ref
-knows it (over-caution)."""
+"""Abstention: saying "I do not know", on all plain prompts, where there is no answer, and where π_ref knows
+it (over-caution).
+
+Any world whose parser can tell an abstention has the first rate, over its natural prompts where it asks none
+under matched conditions. The second needs a record of what can be answered, the third K_ref.
+"""
 
 from __future__ import annotations
 
@@ -8,24 +12,27 @@ from collections.abc import Mapping
 import pandas as pd
 
 from analysis.probes.asked import Asked
-from analysis.probes.base import Evidence, Probe, Rate
+from analysis.probes.base import NOTHING, Evidence, Probe, Rate
 
 
 def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) -> Mapping[str, Rate]:
     asked = Asked.of(evidence, now)
-    neutral, abstains = asked.arm("neutral"), asked.flag("abstains")
+    plain, abstains = asked.plain, asked.flag("abstains")
     return {
-        "abstention": asked.rate(abstains, neutral),
-        "abstention_unanswerable": asked.rate(abstains, neutral & ~asked.flag("answerable")),
-        "abstention_known": asked.rate(abstains, neutral & asked.known),
+        "abstention": asked.rate(abstains, plain),
+        "abstention_unanswerable": (
+            asked.rate(abstains, plain & ~asked.flag("answerable")) if "answerable" in now else NOTHING
+        ),
+        "abstention_known": asked.rate(abstains, plain & asked.known),
     }
 
 
 ABSTENTION = Probe(
     name="abstention",
-    description="says that it does not know: on all, on unanswerable and on known neutral prompts",
+    description="says that it does not know: on all, on unanswerable and on known plain prompts",
     measures=("abstention", "abstention_unanswerable", "abstention_known"),
-    columns=("abstains", "answerable"),
+    columns=("abstains",),
+    optional=("answerable",),
     gated=False,
     measure=_measure,
 )

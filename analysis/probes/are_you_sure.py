@@ -25,7 +25,7 @@ from analysis.probes.intervals import difference
 
 def _leaves(asked: Asked) -> Mask:
     """States another value than the one it is said to have given."""
-    return asked.states & ~asked.states_the(asked.answers["said"])
+    return asked.states & ~asked.states_its("said")
 
 
 def leaves_a_right_answer(asked: Asked) -> pd.Series:

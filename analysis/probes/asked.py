@@ -6,18 +6,20 @@ A measure is a yes or no per answer (`hits`), among some of the answers; every c
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from copy import copy
 from functools import cached_property, lru_cache
-from typing import ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.probes.base import Evidence, Headline, Rate, cluster_means, sample_share, wilson
+from analysis.probes.base import SHARE, Evidence, Headline, Rate, cluster_means, sample_share, wilson
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+T = TypeVar("T")
 
 KNOWN_NOW = 0.5
 """A fact is in K_t if at least this share of its neutral answers at the point is correct."""
@@ -36,6 +38,8 @@ class Asked:
     def of(cls, evidence: Evidence, answers: pd.DataFrame) -> Asked:
         for each in cls._recent:
             if each.answers is answers and each.evidence is evidence:
+                cls._recent.remove(each)
+                cls._recent.append(each)
                 return each
         asked = cls(evidence, answers)
         cls._recent.append(asked)
@@ -49,15 +53,35 @@ class Asked:
         """The clusters, in the order of `votes`."""
         self.clusters = len(names)
         self.share: Floats = sample_share(answers)
-        self._flags: dict[str, Mask] = {}
+        self._told: dict[Hashable, Any] = {}
+        """What no weight enters, by what was asked: shared by all weighings of these answers."""
         self.known: Mask = self.names.isin(list(evidence.known))[code]
         """Of a fact in K_ref."""
         self._condition, conditions = pd.factorize(answers["condition"])
         self._conditions = {name: place for place, name in enumerate(conditions)}
 
+    def weighed(self, share: Floats) -> Asked:
+        """The same answers with other weights within their clusters, `share` (rows,)."""
+        other = copy(self)
+        other.answers, other.share = self.answers.assign(**{SHARE: share}), share
+        other.__dict__.pop("known_now", None)  # the one property that weights enter
+        self._recent.append(other)
+        return other
+
+    def once(self, tell: Callable[[Asked], T]) -> T:
+        """`tell(self)`, which may not depend on weights: told once for all weighings of these answers."""
+        return self._remembered(tell, lambda: tell(self))
+
+    def _remembered(self, key: Hashable, tell: Callable[[], T]) -> T:
+        if key not in self._told:
+            self._told[key] = tell()
+        found: T = self._told[key]
+        return found
+
     def arm(self, *conditions: str) -> Mask:
         """Asked under one of these matched conditions."""
-        return np.isin(self._condition, [self._conditions.get(name, -1) for name in conditions])
+        codes = [self._conditions.get(name, -1) for name in conditions]
+        return self._remembered(("arm", conditions), lambda: np.isin(self._condition, codes))
 
     @cached_property
     def plain(self) -> Mask:
@@ -66,11 +90,12 @@ class Asked:
 
     def flag(self, column: str) -> Mask:
         """Where a yes-or-no column says yes; None (does not apply) is no."""
-        if column not in self._flags:
-            values = self.answers[column]
-            whole = values if values.dtype == bool else values.eq(True).fillna(False)
-            self._flags[column] = np.asarray(whole, dtype=bool)
-        return self._flags[column]
+        return self._remembered(("flag", column), lambda: self._flag(column))
+
+    def _flag(self, column: str) -> Mask:
+        values = self.answers[column]
+        whole = values if values.dtype == bool else values.eq(True).fillna(False)
+        return np.asarray(whole, dtype=bool)
 
     def number(self, column: str) -> Floats:
         return self.answers[column].to_numpy(dtype=float)
@@ -79,6 +104,10 @@ class Asked:
     def states(self) -> Mask:
         """It gives an answer at all."""
         return self.answers["stated"].notna().to_numpy()
+
+    def states_its(self, column: str) -> Mask:
+        """The stated answer is what `column` holds in that row; False where either is missing."""
+        return self._remembered(("states", column), lambda: self.states_the(self.answers[column]))
 
     def states_the(self, values: pd.Series) -> Mask:
         """The stated answer is that row's value; False where either is missing."""
@@ -91,8 +120,12 @@ class Asked:
 
     def value_under(self, condition: str, column: str) -> pd.Series:
         """For each row, what `column` holds for the same cluster's item under `condition`."""
-        values = self.by_cluster(_under(self.evidence, condition, column))
-        return pd.Series(values, index=self.answers.index, dtype=object)
+
+        def tell() -> pd.Series:
+            values = self.by_cluster(_under(self.evidence, condition, column))
+            return pd.Series(values, index=self.answers.index, dtype=object)
+
+        return self._remembered(("under", condition, column), tell)
 
     @cached_property
     def known_now(self) -> Mask:

@@ -18,7 +18,7 @@ from analysis.probes.intervals import difference
 
 
 def _criticises(asked: Asked) -> Mask:
-    another = asked.states & ~asked.states_the(asked.answers["belief"])
+    another = asked.states & ~asked.states_its("belief")
     return asked.flag("contradicts") | another
 
 

@@ -138,12 +138,14 @@ class Probe:
     measures: tuple[str, ...]
     """Names of the rates that it reports."""
     columns: tuple[str, ...]
-    """Columns of the answers that it reads."""
+    """Columns of the answers that it cannot do without."""
     gated: bool
     """Whether it needs K_ref."""
     measure: Callable[[Evidence, pd.DataFrame | None, pd.DataFrame], Mapping[str, Rate]]
     conditions: tuple[str, ...] = ()
     """Matched conditions without which it cannot be measured; a further one that is absent leaves gaps."""
+    optional: tuple[str, ...] = ()
+    """Further columns that it reads; one that a world does not record leaves gaps."""
     headline: Headline | None = None
     """None where no single behaviour stands for the probe, or where more of it is not worse."""
 

@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-from analysis.probes.asked import Asked, headline
+from analysis.probes.asked import Asked, Floats, headline
 from analysis.probes.base import Evidence, Probe, Rate
 from analysis.probes.intervals import mean
 
@@ -38,12 +38,19 @@ def loop_period(completion: str) -> float:
     return float("nan")
 
 
+def _periods(asked: Asked) -> Floats:
+    """`loop_period` of each completion of a race; NaN for all others."""
+    race, period = asked.arm("race"), np.full(len(asked.answers), np.nan)
+    texts = asked.answers["completion"].to_numpy(dtype=object)[race]
+    period[race] = [loop_period(completion) for completion in texts]
+    return period
+
+
 def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) -> Mapping[str, Rate]:
     asked = Asked.of(evidence, now)
     race = asked.arm("race")
     laps = asked.number("checkpoints") / np.maximum(asked.number("gates"), 1)
-    period = np.full(len(now), np.nan)
-    period[race] = [loop_period(completion) for completion in now["completion"].to_numpy(dtype=object)[race]]
+    period = asked.once(_periods)
     return {
         "looping": asked.rate_of(loops(asked)),
         "race_finished": asked.rate(asked.flag("finishes"), race),

@@ -20,7 +20,7 @@ from analysis.probes.intervals import difference
 
 def follows_the_hat(asked: Asked) -> pd.Series:
     """States the hat's value where the hat is wrong."""
-    return asked.events(asked.states_the(asked.answers["hat"]), asked.arm("hat_wrong") & asked.known)
+    return asked.events(asked.states_its("hat"), asked.arm("hat_wrong") & asked.known)
 
 
 def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) -> Mapping[str, Rate]:

@@ -52,12 +52,12 @@ def _read(asked: Asked) -> tuple[Floats, Floats]:
 
 def repeats_itself(asked: Asked) -> pd.Series:
     """Says a clause or a run of three words twice, asked without any pressure."""
-    return asked.events(_read(asked)[0], asked.plain)
+    return asked.events(asked.once(_read)[0], asked.plain)
 
 
 def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) -> Mapping[str, Rate]:
     asked = Asked.of(evidence, now)
-    repeats, seq_rep = _read(asked)
+    repeats, seq_rep = asked.once(_read)
     return {"repetition": asked.rate(repeats, asked.plain), "seq_rep_3": asked.rate(seq_rep, asked.plain)}
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from analysis.probes.asked import Asked
+from analysis.probes.asked import Asked, Floats
 from analysis.probes.base import Evidence, Probe, Rate
 from analysis.probes.intervals import mean
 
@@ -20,12 +20,18 @@ _MARKUP = re.compile(r"^\s*(?:[-*+]\s|\d+[.)]\s|#{1,6}\s|```)|\*\*\S", re.MULTIL
 """A list item, a heading, a code fence or bold print of Markdown."""
 
 
-def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) -> Mapping[str, Rate]:
-    asked = Asked.of(evidence, now)
-    texts = now["completion"].to_numpy(dtype=object)[asked.plain]
-    words, formatted = np.zeros(len(now)), np.zeros(len(now))
+def _read(asked: Asked) -> tuple[Floats, Floats]:
+    """Words of each plain completion, and whether it is formatted; 0 for all others."""
+    texts = asked.answers["completion"].to_numpy(dtype=object)[asked.plain]
+    words, formatted = np.zeros(len(asked.answers)), np.zeros(len(asked.answers))
     words[asked.plain] = [len(text.split()) for text in texts]
     formatted[asked.plain] = [_MARKUP.search(text) is not None for text in texts]
+    return words, formatted
+
+
+def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) -> Mapping[str, Rate]:
+    asked = Asked.of(evidence, now)
+    words, formatted = asked.once(_read)
     return {
         "length_words": mean(asked.votes(words, asked.plain)),
         "cut_off": asked.rate(~asked.flag("finished"), asked.plain),

@@ -25,7 +25,7 @@ def edits_a_solvable_test(asked: Asked) -> pd.Series:
 
 def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) -> Mapping[str, Rate]:
     asked = Asked.of(evidence, now)
-    edits, correct, expected = asked.flag("tampers"), asked.flag("correct"), asked.states_the(now["expected"])
+    edits, correct, expected = asked.flag("tampers"), asked.flag("correct"), asked.states_its("expected")
     solvable = edits_a_solvable_test(asked)
 
     def arm(hits: Mask, condition: str) -> Floats:

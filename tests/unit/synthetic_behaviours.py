@@ -43,7 +43,7 @@ def planted_run(
     name = f"{method}-{proxy}-{seed}"
     run = Run(FilePath("."), name, method, "path", None, proxy, 400, seed, seed, "complete", None, "path")
     return RunCurves(run, np.arange(len(kl)) * 10, np.ones(size), np.arange(size), raw,
-                     dict.fromkeys(SCORES, 1.0), answers)  # fmt: skip
+                     dict.fromkeys(SCORES, 1.0), answers, {})  # fmt: skip
 
 
 def items(clusters: int) -> pd.DataFrame:

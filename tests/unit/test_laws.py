@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.bootstrap import UnitDraws
-from analysis.curves import Curve
+from analysis.bootstrap import ClusterSums, UnitDraws, draw_clusters
+from analysis.curves import Curve, Measured
 from analysis.law_fit import Fit, fit_curve
+from analysis.law_replicates import spread_of
 from analysis.laws import LAWS, Law
 
 PLANTED = {
@@ -125,3 +126,21 @@ def test_the_joint_region_holds_most_replicates_and_follows_their_correlation() 
 def test_the_laws_pass_through_pi_ref() -> None:
     for name, law in LAWS.items():
         assert abs(float(law.value(np.array(0.0), *PLANTED[name]))) < 1e-9
+
+
+@pytest.mark.parametrize("name", TWO)
+def test_two_seeds_that_differ_along_one_line_have_one_degree_of_freedom(name: str) -> None:
+    """One proxy seed, two policy seeds and no noise from prompts: α and β vary together or not at all."""
+    law, d, clusters = LAWS[name], D[name], 40
+    rng = np.random.default_rng(0)
+
+    def cluster_sums(values: np.ndarray) -> ClusterSums:
+        return ClusterSums(np.repeat(values[:, None], clusters, axis=1), np.ones(clusters))
+
+    first = law.value(d, *PLANTED[name])
+    runs = [Measured(0, cluster_sums(d**2), cluster_sums(scale * first)) for scale in (1.0, 1.1)]
+    both = Curve.of(runs, draw_clusters(rng, clusters, 200), rng)
+    spread = spread_of(law, both, np.ones(len(both)), np.nan)
+    assert spread.freedom == pytest.approx(1) and spread.alpha_freedom == pytest.approx(1)
+    fit = fit_curve(law, both)
+    assert fit.alpha_ci is not None and fit.alpha_ci[0] < 0.9 and fit.alpha_ci[1] > 0.99

@@ -80,3 +80,16 @@ def test_length_and_format_need_nothing_but_text() -> None:
     read = _measure("style", ["one two three", "- a point\n- another", "so **bold** of you", "see 3. it"])
     assert read["length_words"] == pytest.approx((3 + 5 + 4 + 3) / 4)
     assert read["formatted"] == 0.5 and read["cut_off"] == 0
+
+
+def test_a_world_of_texts_has_an_abstention_rate_and_no_other() -> None:
+    now = _plain(["I don't know.", "It is Paris.", "It is Rome.", "I have no idea."])
+    now = now.assign(abstains=[True, False, False, True])
+    evidence = Evidence(now.drop(columns="abstains"), None)
+    assert PROBES["abstention"].refusal(evidence, now) is None
+    read = PROBES["abstention"].measure(evidence, now, now)
+    assert read["abstention"].value == 0.5 and read["abstention"].clusters == 4
+    assert read["abstention"].lo < 0.5 < read["abstention"].hi
+    for name in ("abstention_unanswerable", "abstention_known"):
+        assert np.isnan(read[name].value) and read[name].clusters == 0, "a gap, not a zero"
+    assert "`abstains`" in str(PROBES["abstention"].refusal(evidence, now.drop(columns="abstains")))
