@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,13 @@ from analysis.checkpoints import agreement
 from analysis.figures.lines import zero_line
 from analysis.figures.material import Material, Plot
 from analysis.figures.method_looks import method_looks
+from analysis.figures.multiples import MANY, TITLE, small_multiples
 from analysis.figures.style import NATS, SD, Look, canvas, shared_legend
 
 TRUTHS = ("gold", "oracle")
 PANEL = ["between", "context"]
+MOST = 12
+"""Comparisons on a page; all are in their table."""
 MEASURED = (
     "Hollow marks are read so. Filled ones, where both sides kept their weights, are measured: on policies "
     "at that KL whose weights lie on the line between those of two neighbouring points."
@@ -28,6 +31,10 @@ MEASURED = (
 def numbers(material: Material) -> pd.DataFrame:
     """The comparisons of gold and oracle; ``value`` is the difference, ``side`` the method it is about and
     ``context`` what both sides have in common, or are."""
+    return _shown(_all(material))
+
+
+def _all(material: Material) -> pd.DataFrame:
     table = material.tables.comparisons
     table = table[table["score"].isin(TRUTHS)].rename(columns={"difference": "value"})
     methods = table["between"] == "methods"
@@ -37,12 +44,24 @@ def numbers(material: Material) -> pd.DataFrame:
     )
 
 
+def _shown(table: pd.DataFrame) -> pd.DataFrame:
+    """At most `MOST` comparisons: those with most sides first, then as they come."""
+    sides = table.groupby(PANEL, sort=False)["side"].nunique()
+    if len(sides) <= MOST:
+        return table
+    cases = sides.sort_values(ascending=False, kind="stable").index[:MOST]
+    kept = [table[(table["between"] == between) & (table["context"] == what)] for between, what in cases]
+    return pd.concat(kept, ignore_index=True)
+
+
 def draw(material: Material) -> tuple[Figure, pd.DataFrame]:
     """One row per proxy (methods minus the baseline) and per pair of proxies; gold and oracle in columns."""
     data = numbers(material)
     truths = [name for name in TRUTHS if name in set(data["score"])]
     rows = data.drop_duplicates(PANEL).to_dict("records")
     looks = method_looks(list(dict.fromkeys(data["side"])))
+    if len(rows) > MANY:
+        return _many(data, rows, truths, looks), data
     fig, axes = canvas(len(rows), len(truths), row_height=1.9, sharex=True)
     for line, case in zip(axes, rows, strict=True):
         mine = data[(data["between"] == case["between"]) & (data["context"] == case["context"])]
@@ -53,6 +72,22 @@ def draw(material: Material) -> tuple[Figure, pd.DataFrame]:
         line[0].set_ylabel(f"{_title(case)}\n{truths[0]} ({SD})")
     shared_legend(fig, axes, columns=4)
     return fig, data
+
+
+def _many(
+    data: pd.DataFrame, rows: list[dict[Hashable, Any]], truths: list[str], looks: dict[str, Look]
+) -> Figure:
+    fig, cells = small_multiples(len(rows), panels=len(truths), sharex=False)
+    for cell, case in zip(cells, rows, strict=True):
+        mine = data[(data["between"] == case["between"]) & (data["context"] == case["context"])]
+        for ax, truth in zip(cell.axes, truths, strict=True):
+            _panel(ax, mine[mine["score"] == truth], looks, some_measured=_some_measured(data))
+            kl_axis(ax, sorted(data["kl"].unique()), bottom=cell.bottom)
+            ax.set_title(f"{_title(case)}\n{truth}".replace(", ", ",\n", 1), fontsize=TITLE)
+        if cell.left:
+            cell.axes[0].set_ylabel(f"difference ({SD})")
+    shared_legend(fig, np.array([cell.axes for cell in cells]), columns=3)
+    return fig
 
 
 def _title(case: Mapping[Any, Any]) -> str:
@@ -95,6 +130,7 @@ def kl_axis(ax: Axes, kls: list[float], *, bottom: bool) -> None:
 
 def caption(material: Material) -> str:
     data = numbers(material)
+    left = _all(material).drop_duplicates(PANEL).shape[0] - data.drop_duplicates(PANEL).shape[0]
     runs = data[["runs_a", "runs_b"]].to_numpy()
     pooled = not data["paired"].all()
     return (
@@ -106,6 +142,7 @@ def caption(material: Material) -> str:
         + ("The best-of-n pool has prompts of its own: its differences are not paired. " if pooled else "")
         + (f"{MEASURED} {agreement(material.tables.checkpoints, 'gold')} " if _some_measured(data) else "")
         + "A mark is missing where one of the two never got."
+        + (f" {left} further comparisons are in the table `comparisons`." if left > 0 else "")
     )
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.figures.lines import zero_line
 from analysis.figures.material import Material, Plot
 from analysis.figures.method_looks import FRONTIER, method_looks
 from analysis.figures.methods import method_rows
+from analysis.figures.multiples import MANY, TITLE, small_multiples
 from analysis.figures.paths import headline
 from analysis.figures.scores import seeds_and_prompts
-from analysis.figures.style import SD, canvas, curve, shared_legend
+from analysis.figures.style import SD, Look, canvas, curve, shared_legend
 
 KEY = ["method", "proxy", "run_id"]
 
@@ -34,18 +36,14 @@ def draw(material: Material) -> tuple[Figure, pd.DataFrame]:
     data = numbers(material)
     proxies = data.sort_values("proxy_pairs", kind="stable").drop_duplicates("proxy").to_dict("records")
     looks = method_looks(list(dict.fromkeys(data["method"])))
+    if len(proxies) > MANY:
+        return _many(data, [proxy["proxy"] for proxy in proxies], looks), data
     columns = min(len(proxies), 2)
     fig, axes = canvas(-(-len(proxies) // columns), columns, row_height=2.4)
     for ax, proxy in zip(axes.flat, proxies, strict=False):
         mine = data[data["proxy"] == proxy["proxy"]]
-        zero_line(ax)
-        end = float(np.nanmax(mine["proxy_score"]))
+        _panel(ax, mine, looks)
         low, high = mine[["lo", "value"]].min().min(), mine[["hi", "value"]].max().max()
-        ax.plot(
-            [0, end], [0, end], color="0.6", linewidth=0.8, zorder=0, label="gold gains what the proxy gains"
-        )
-        for method, line in mine.groupby("method", sort=False):
-            curve(ax, line["proxy_score"], line["value"], looks[str(method)], linewidth=1.1)
         room = 0.05 * (high - low)
         ax.set_ylim(min(low, 0) - room, high + room)
         ax.set_title(f"{proxy['proxy']} proxy, {int(proxy['proxy_pairs']):,} pairs")
@@ -55,6 +53,28 @@ def draw(material: Material) -> tuple[Figure, pd.DataFrame]:
         ax.remove()
     shared_legend(fig, axes, columns=3)
     return fig, data
+
+
+def _many(data: pd.DataFrame, proxies: list[str], looks: dict[str, Look]) -> Figure:
+    fig, cells = small_multiples(len(proxies))
+    for cell, proxy in zip(cells, proxies, strict=True):
+        ax = cell.axes[0]
+        _panel(ax, data[data["proxy"] == proxy], looks)
+        ax.set_title(f"{proxy} proxy", fontsize=TITLE)
+        if cell.bottom:
+            ax.set_xlabel(f"proxy score ({SD})")
+        if cell.left:
+            ax.set_ylabel(f"gold score ({SD})")
+    shared_legend(fig, np.array([cell.axes for cell in cells]), columns=3)
+    return fig
+
+
+def _panel(ax: Axes, rows: pd.DataFrame, looks: dict[str, Look]) -> None:
+    zero_line(ax)
+    end = float(np.nanmax(rows["proxy_score"]))
+    ax.plot([0, end], [0, end], color="0.6", linewidth=0.8, zorder=0, label="gold gains what the proxy gains")
+    for method, line in rows.groupby("method", sort=False):
+        curve(ax, line["proxy_score"], line["value"], looks[str(method)], linewidth=1.1)
 
 
 def caption(material: Material) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -12,6 +13,7 @@ from matplotlib.figure import Figure
 from analysis.figures.lines import zero_line
 from analysis.figures.material import Material, Plot
 from analysis.figures.method_looks import method_label
+from analysis.figures.multiples import MANY, TITLE, case_title, small_multiples
 from analysis.figures.style import SD, Look, canvas, shared_legend, sqrt_kl_axis
 from analysis.laws import LAWS
 
@@ -44,12 +46,15 @@ def numbers(material: Material) -> pd.DataFrame:
     columns = ["curve", "quantity", "d", "kl", "value", "lo", "hi", "held_out"]
     frames = [frame.reindex(columns=columns) for frame in (points, lines, regions) if len(frame)]
     rows = pd.concat([frame.astype({"held_out": object}) for frame in frames], ignore_index=True)
-    return rows[rows["curve"].isin(wanted)].reset_index(drop=True)
+    drawn = rows["curve"].isin(wanted) & ((rows["quantity"] != REGION) | (len(wanted) <= MANY))
+    return rows[drawn].reset_index(drop=True)
 
 
 def draw(material: Material) -> tuple[Figure, pd.DataFrame]:
     """One row per gold curve: forms and points on the left, the joint region of (α, β) on the right."""
     data, curves = numbers(material), _curves(material)
+    if len(curves) > MANY:
+        return _many(material, data, curves), data
     fig, axes = canvas(len(curves), 2, width_ratios=(1.9, 1))
     for row, name in enumerate(curves):
         left, right = axes[row]
@@ -63,9 +68,24 @@ def draw(material: Material) -> tuple[Figure, pd.DataFrame]:
     return fig, data
 
 
-def _forms(ax: Axes, rows: pd.DataFrame, material: Material) -> None:
+def _many(material: Material, data: pd.DataFrame, curves: list[str]) -> Figure:
+    """The forms alone: of so many curves the joint regions are in their table."""
+    fig, cells = small_multiples(len(curves), sharex=False, sharey=False)
+    for cell, name in zip(cells, curves, strict=True):
+        ax = cell.axes[0]
+        _forms(ax, data[data["curve"] == name], material, top=False, bottom=cell.bottom)
+        ax.set_title(case_title(*name.split("/")[:2]), fontsize=TITLE)
+        if cell.left:
+            ax.set_ylabel(f"gold ({SD})")
+    shared_legend(fig, np.array([cell.axes for cell in cells]), columns=3)
+    return fig
+
+
+def _forms(
+    ax: Axes, rows: pd.DataFrame, material: Material, *, top: bool = True, bottom: bool = True
+) -> None:
     zero_line(ax)
-    sqrt_kl_axis(ax, float(rows.loc[rows["quantity"] == "measured", "d"].max()))
+    sqrt_kl_axis(ax, float(rows.loc[rows["quantity"] == "measured", "d"].max()), top=top, bottom=bottom)
     scores = material.tables.law_scores
     scores = scores[(scores["curve"] == rows["curve"].iloc[0]) & scores["best"].astype(bool)]
     measured = rows[rows["quantity"] == "measured"]
@@ -123,12 +143,19 @@ def caption(material: Material) -> str:
         if leads
         else "Too few points lie beyond the cut to compare the forms. "
     )
+    if len(_curves(material)) > MANY:
+        where, region = "", "Joint regions of α and β are in the table `fit_regions`;"
+        ahead = "How far the best leads is in the table `law_scores`. "
+    else:
+        where, region = (
+            "Left: ",
+            ("Right: the joint 95 % region of α and β of the method's published law, fitted to all points;"),
+        )
     return (
-        "Left: every form fitted to the gold points up to 60 % of the √KL reached (filled; dashed line: the "
-        f"cut) and drawn on over the held-out rest (open). {ahead}The best form is bold, with its 95 % band; "
-        "bars are 95 % intervals. Right: the joint 95 % region of α and β of the method's published law, "
-        "fitted to all points; a peak is reported only where the interval of β alone excludes 0. The scales "
-        "of the panels differ."
+        f"{where}Gold points up to 60 % of the √KL reached (filled; dashed line: the cut), every form fitted "
+        f"to them, and drawn on over the held-out rest (open). {ahead}The best form is bold, with its 95 % "
+        f"band; bars are 95 % intervals. {region} a peak is reported only where the interval of β alone "
+        "excludes 0. The scales of the panels differ."
     )
 
 

@@ -11,6 +11,7 @@ from analysis.comparison import POOL, side_names
 from analysis.figures.lines import zero_line
 from analysis.figures.material import Material, Plot
 from analysis.figures.method_looks import FRONTIER, method_looks
+from analysis.figures.multiples import MANY, TITLE, small_multiples
 from analysis.figures.paths import COLUMNS, headline, long_rows, path_points, with_seed_means
 from analysis.figures.scores import complete_runs, seeds_and_prompts
 from analysis.figures.style import SD, Look, canvas, curve, shared_legend, sqrt_kl_axis
@@ -45,8 +46,10 @@ def draw(material: Material) -> tuple[Figure, pd.DataFrame]:
     truths = [name for name in TRUTHS if name in set(data["quantity"])]
     proxies = data.sort_values("proxy_pairs", kind="stable").drop_duplicates("proxy")
     looks = method_looks(list(dict.fromkeys(data["method"])))
-    fig, axes = canvas(len(proxies), len(truths), row_height=2.3, sharex=True)
     limit = float(data["distance"].max())
+    if len(proxies) > MANY:
+        return _many(data, proxies["proxy"].tolist(), truths, looks, limit), data
+    fig, axes = canvas(len(proxies), len(truths), row_height=2.3, sharex=True)
     for row, proxy in enumerate(proxies.to_dict("records")):
         for ax, truth in zip(axes[row], truths, strict=True):
             zero_line(ax)
@@ -57,6 +60,22 @@ def draw(material: Material) -> tuple[Figure, pd.DataFrame]:
         axes[row, 0].set_ylabel(f"{label}\n{truths[0]} score ({SD})")
     shared_legend(fig, axes, columns=4)
     return fig, data
+
+
+def _many(
+    data: pd.DataFrame, proxies: list[str], truths: list[str], looks: dict[str, Look], limit: float
+) -> Figure:
+    fig, cells = small_multiples(len(proxies), panels=len(truths))
+    for cell, proxy in zip(cells, proxies, strict=True):
+        for ax, truth in zip(cell.axes, truths, strict=True):
+            zero_line(ax)
+            sqrt_kl_axis(ax, limit, top=False, bottom=cell.bottom)
+            _panel(ax, data[(data["proxy"] == proxy) & (data["quantity"] == truth)], looks)
+            ax.set_title(f"{proxy} proxy\n{truth}", fontsize=TITLE)
+        if cell.left:
+            cell.axes[0].set_ylabel(f"score ({SD})")
+    shared_legend(fig, np.array([cell.axes for cell in cells]), columns=3)
+    return fig
 
 
 def _panel(ax: Axes, rows: pd.DataFrame, looks: dict[str, Look]) -> None:

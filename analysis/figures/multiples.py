@@ -33,10 +33,10 @@ class Cell:
 
 
 def small_multiples(
-    count: int, *, panels: int = 1, row_height: float = 1.6, sharex: bool = True
+    count: int, *, panels: int = 1, row_height: float = 1.6, sharex: bool = True, sharey: bool = True
 ) -> tuple[Figure, list[Cell]]:
     """A grid of `count` cases with `panels` panels each, four panels at most in a row and no higher than a
-    page. Panels of one kind share their y scale and, with `sharex`, their x scale."""
+    page. Panels of one kind share their scales, unless told otherwise."""
     across = (3 if panels == 1 and count <= FEW else 4) // panels
     rows = math.ceil(count / across)
     fig, axes = canvas(rows, across * panels, row_height=min(row_height, (PAGE - MARGIN) / rows))
@@ -45,11 +45,11 @@ def small_multiples(
     for place in range(count):
         left, bottom = place % across == 0, place + across >= count
         for kind, ax in enumerate(grid[place]):
-            if place:
+            if place and sharey:
                 ax.sharey(grid[0, kind])
             if place and sharex:
                 ax.sharex(grid[0, kind])
-            ax.tick_params(labelleft=left, labelbottom=bottom or not sharex)
+            ax.tick_params(labelleft=left or not sharey, labelbottom=bottom or not sharex)
         cells.append(Cell(list(grid[place]), left, place < across, bottom))
     for ax in grid[count:].flat:
         ax.remove()

@@ -11,8 +11,10 @@ from synthetic import write_experiment
 
 from analysis.comparison import POOL
 from analysis.figures import FIGURES, Material
+from analysis.figures.equal_kl import MOST
+from analysis.figures.law_forms import REGION
 from analysis.figures.method_looks import FRONTIER, LOOKS, method_looks
-from analysis.figures.style import paper_style
+from analysis.figures.style import PAGE, paper_style
 from analysis.records import Experiment
 from analysis.tables import tables
 
@@ -52,6 +54,35 @@ def test_seven_methods_fit_on_a_figure(name: str, seven: Material) -> None:
     assert len(data)
     for ax in figure.axes:
         assert ax.get_window_extent().width > 100, "a panel too narrow to read"
+
+
+PROXIES = tuple("abcdefghijklmn")
+
+
+@pytest.fixture(scope="module")
+def fourteen(tmp_path_factory: pytest.TempPathFactory) -> Material:
+    root = write_experiment(
+        tmp_path_factory.mktemp("fourteen"), kl_grid=(0.0, 0.5, 1.0, 2.0, 4.0), proxies=PROXIES, budgets=(),
+        pool=(20, 64), clusters=12,
+    )  # fmt: skip
+    experiment = Experiment.read(root)
+    return Material(experiment, tables(experiment))
+
+
+@pytest.mark.parametrize("name", ["methods", "equal_kl", "gold_vs_proxy", "laws", "goodhart", "frontier"])
+def test_fourteen_proxies_fit_on_a_page(name: str, fourteen: Material) -> None:
+    with paper_style(), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure, data = FIGURES[name].draw(fourteen)
+        figure.draw_without_rendering()
+    assert figure.get_size_inches()[1] <= PAGE
+    if name == "equal_kl":
+        assert data["context"].nunique() == MOST
+        assert "further comparisons are in the table" in FIGURES[name].caption(fourteen)
+    elif name == "laws":
+        assert REGION not in set(data["quantity"]) and len(set(data["curve"])) >= len(PROXIES)
+    else:
+        assert set(data["proxy"]) == set(PROXIES)
 
 
 def test_methods_are_told_apart_without_colour_and_keep_their_look() -> None:
