@@ -11,12 +11,12 @@ from analysis.figures.laws import law_rows
 from analysis.figures.lines import draw_quantities, leave_room, mark_peak, zero_line
 from analysis.figures.material import Material, Plot
 from analysis.figures.method_looks import method_looks
-from analysis.figures.multiples import TITLE, case_title, small_multiples
+from analysis.figures.multiples import MANY, TITLE, case_title, small_multiples
 from analysis.figures.paths import Peak, cases, peak
 from analysis.figures.scores import BEST_OF_N, SCORES, best_of_n_rows, path_rows, seeds_and_prompts
 from analysis.figures.style import LOOKS, SD, canvas, shared_legend, sqrt_kl_axis
 
-MANY = 3
+MANY_METHODS = 3
 """More methods than this do not fit beside each other."""
 REINFORCEMENT = ("rloo", "grpo", "ppo")
 
@@ -28,13 +28,13 @@ def numbers(material: Material) -> pd.DataFrame:
 
 
 def draw(material: Material) -> tuple[Figure, pd.DataFrame]:
-    """Proxies in rows and methods in columns, or a grid of both where the methods are many: two methods never
+    """Proxies in rows and methods in columns, or a grid of both where one of them is many: two methods never
     share a panel."""
     data = numbers(material)
     found = {(case.proxy, case.method): case.rows for case in cases(data)}
     proxies = list(dict.fromkeys(proxy for proxy, _ in found))
     methods = list(dict.fromkeys(data["method"]))
-    if len(methods) > MANY:
+    if _crowded(data):
         return _many(data), data
     fig, panels = canvas(len(proxies), len(methods), sharex="col")
     for column, method in enumerate(methods):
@@ -55,6 +55,10 @@ def draw(material: Material) -> tuple[Figure, pd.DataFrame]:
         ax.set_ylabel(f"{proxy} proxy, {int(pairs[proxy]):,} pairs\nscore ({SD})")
     shared_legend(fig, panels)
     return fig, data
+
+
+def _crowded(data: pd.DataFrame) -> bool:
+    return data["method"].nunique() > MANY_METHODS or data["proxy"].nunique() > MANY
 
 
 def _many(data: pd.DataFrame) -> Figure:
@@ -121,8 +125,7 @@ def caption(material: Material) -> str:
         f"{what}, over how far the policy has moved from where it started. Every curve is a change from the "
         f"reference policy, in standard deviations of that score over the "
         "reference policy's own samples. If optimising the proxy were optimising the truth, all curves "
-        "would rise together."
-        + (" The scales of the panels differ." if data["method"].nunique() <= MANY else ""),
+        "would rise together." + (" The scales of the panels differ." if not _crowded(data) else ""),
         seeds_and_prompts(material, pool=True),
         pool_sentence(material),
         law_sentence(data),

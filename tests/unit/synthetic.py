@@ -256,15 +256,15 @@ class _Writer:
         # Gold is a sum over proxies of a function of that proxy's quantile. The quantiles are independent, so
         # each proxy sees its own planted law and the rest as noise. Replicates of a proxy rank alike.
         truths = ("gold", "oracle") if quiz else ("gold",)
-        for kind in truths:
-            scores[kind] = np.zeros(len(key))
+        scores |= {kind: np.zeros(len(key)) for kind in truths}
         for proxy in dict.fromkeys(proxy for proxy, _ in replicates):
             u = self.rng.uniform(1e-6, 1 - 1e-6, len(key))
             for proxy_seed in (s for other, s in replicates if other == proxy):
                 mean, sd = RAW["proxy"]
                 scores[f"proxy/{proxy}/{proxy_seed}"] = mean + sd * np.log(u / (1 - u))
+            law = BEST_OF_N.get(proxy, BEST_OF_N["ample"])
             for kind in truths:
-                scores[kind] += planted_quantile(_bon_target(BEST_OF_N[proxy][kind]), u)
+                scores[kind] += planted_quantile(_bon_target(law[kind]), u)
         for kind in truths:
             left = max(1.0 - scores[kind].var(), 0.0)
             unit = scores[kind] + np.sqrt(left) * self.rng.standard_normal(len(key))
