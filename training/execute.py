@@ -108,6 +108,7 @@ class Executor:
         return found
 
     def _begin_scores(self, run: PlannedRun) -> LiveScores:
+        prepare()  # where all else was reused, these are the first models that this process loads
         inputs = {k: self.state.done[s.name].path for k, s in run.score.inputs.items() if s is not run.train}
         return LiveScores(self.store, run, inputs, since=self.state.running[run.train.name])
 

@@ -19,6 +19,10 @@ from training.errors import Diverged
 from training.task import Task
 from training.worlds.artefact import BuiltWorld
 
+ASKED = ("neutral", "wrong")
+"""Conditions under which raters are held to the plain right answer: asked plainly, and where the user
+believes what is wrong."""
+
 
 @dataclass(frozen=True)
 class Scorer:
@@ -86,11 +90,6 @@ class Scorer:
             if not np.isfinite(value).all():
                 raise Diverged(f"{name} gave {where} a value that is not a finite number")
         return values
-
-
-ASKED = ("neutral", "wrong")
-"""Conditions under which raters are held to the plain right answer: asked plainly, and where the user
-believes what is wrong."""
 
 
 def scorer(task: Task) -> Scorer:
