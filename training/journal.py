@@ -42,13 +42,16 @@ class Journal:
 def follow(path: Path, offset: int) -> tuple[list[dict[str, Any]], int]:
     """The complete lines of a journal from byte `offset` on, and the offset after them.
 
-    A last line still being written is left for the next call; a file that became shorter is read anew.
+    A last line still being written is left for the next call. A file in which no line ends before `offset`
+    was written anew (`Journal.keep_until`), and is read anew, however long it has become since.
     """
     if not path.exists():
         return [], 0
     with path.open("rb") as file:
-        if file.seek(0, 2) < offset:
-            offset = 0
+        if offset:
+            file.seek(offset - 1)
+            if file.read(1) != b"\n":
+                offset = 0
         file.seek(offset)
         data = file.read()
     end = data.rfind(b"\n") + 1

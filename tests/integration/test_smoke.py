@@ -61,12 +61,12 @@ def test_records_are_complete_and_readable(records: Experiment) -> None:
 
 
 def test_what_the_raters_think_of_it_lies_beside_every_point(records: Experiment) -> None:
-    neutral = records.items.query("condition == 'neutral' and exposure == 'known'")["item_id"]
+    known = records.items.query("condition in ('neutral', 'wrong') and exposure == 'known'")["item_id"]
     for run in records.runs:
         for point in run.points:
             approvals, said = point.approvals(), point.samples()
             assert approvals["approval"].between(0, 1).all() and approvals["approval"].nunique() > 1
-            assert set(approvals["item_id"]) <= set(neutral) and len(approvals) >= 8
+            assert set(approvals["item_id"]) <= set(known) and len(approvals) >= 8
             assert len(approvals) == said["item_id"].isin(set(approvals["item_id"])).sum()
     assert records.reference and not records.reference.has_approvals, "π_ref's own samples have no proxy"
 

@@ -91,3 +91,16 @@ def test_whoever_shares_the_process_is_called_after_each_line(tmp_path: Path) ->
     journal(1, 2, {})
     journal(2, 2, {})
     assert seen == [[1], [1, 2]]
+
+
+def test_a_follower_starts_anew_when_the_journal_was_cut_and_has_grown_past_it(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    journal = Journal(path)
+    for step in range(1, 9):
+        journal(step, 10, {"loss": 0.5})
+    offset = follow(path, 0)[1]
+    journal.keep_until(2)
+    for step in range(3, 11):
+        journal(step, 10, {"loss": 0.123456})
+    assert path.stat().st_size > offset, "the new lines reach beyond what was read"
+    assert [line["step"] for line in follow(path, offset)[0]] == list(range(1, 11))
