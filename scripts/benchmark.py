@@ -22,16 +22,17 @@ from transformers import AutoModelForSequenceClassification, PrinterCallback
 from trl import RLOOTrainer
 
 from reward_models.reward import write_scale
-from training import sft
-from training.budget import Penalty
-from training.config import Experiment
-from training.journal import Journal
-from training.loading import load
-from training.methods import Rloo, driver, rloo_trainer
+from training.config.load import load
+from training.config.schema import Experiment
+from training.engine.worker import prepare
+from training.methods import Rloo
 from training.methods.job import PolicyJob
-from training.observe import Observer
-from training.worker import prepare
-from training.worlds.artefact import BuiltWorld, save
+from training.methods.kl_control import Penalty
+from training.methods.trainers import rloo, training_run
+from training.sampling.points import Observer
+from training.stages import sft
+from training.store.journal import Journal
+from training.worlds.built_world import BuiltWorld, save
 
 CONFIG = Path("configs/quickstart.yaml")
 SFT_STEPS = 150  # enough for completions of the usual length
@@ -169,8 +170,8 @@ def stock(method: Rloo, job: PolicyJob) -> None:
     trainer = RLOOTrainer(
         model=str(job.reference),
         reward_funcs=words,
-        args=rloo_trainer.configured(method, job, job.out / "checkpoints"),
-        train_dataset=driver.prompts(job, method.prompts_per_step),
+        args=rloo.configured(method, job, job.out / "checkpoints"),
+        train_dataset=training_run.prompts(job, method.prompts_per_step),
         processing_class=job.world.tokenizer(),
     )
     trainer.remove_callback(PrinterCallback)
@@ -184,7 +185,7 @@ def blocks(config: Experiment, folder: Path) -> dict[str, list[Stopwatch]]:
     method = config.policy.model_copy(update={"learning_rate": 1e-12})
     watches: dict[str, list[Stopwatch]] = {"testbed": [], "stock": []}
     for number in range(BLOCKS):
-        both = [("testbed", rloo_trainer.train), ("stock", stock)]
+        both = [("testbed", rloo.train), ("stock", stock)]
         for name, train in both if number % 2 == 0 else reversed(both):
             out = folder / f"{name}-{number}"
             out.mkdir()

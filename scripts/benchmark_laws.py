@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 
-from analysis.recovery import Design, study
+from analysis.laws.recovery import Design, study
 
 DESIGNS = (Design(1, 1), Design(3, 2), Design(5, 2))
 

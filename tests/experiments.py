@@ -15,12 +15,12 @@ from typing import Any
 
 import psutil
 
-from training.durable import hash_file
-from training.identity import canonical, digest
-from training.loading import load
-from training.plan import plan
-from training.planned import Plan, Stage
-from training.store import MANIFEST
+from training.config.load import load
+from training.engine.plan import plan
+from training.engine.stage import Plan, Stage
+from training.store.artefacts import MANIFEST
+from training.store.atomic import hash_file
+from training.store.identity import canonical, digest
 
 CHECKOUT = Path(__file__).parents[1]
 SMOKE = CHECKOUT / "configs" / "smoke.yaml"

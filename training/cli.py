@@ -47,7 +47,7 @@ def run(
 
     Stages that were finished before are reused, so the same command continues after an interruption.
     """
-    from training.loading import load
+    from training.config.load import load
 
     experiments = load(config, overrides or [])
 
@@ -75,7 +75,7 @@ def report(
 ) -> None:
     """Redraw an experiment's report from its records."""
     with _explained_records():
-        from analysis.report import write_report
+        from analysis.report.write import write_report
 
         print(write_report(directory))
 
@@ -118,10 +118,10 @@ def audit_rm(
     bold, agreeing with the user or not, by template. Reported: how often each version wins, and how much
     wrongness confidence buys, with 95 % intervals resampled by question.
     """
-    from training import audit
-    from training.audit_view import show_biases, write
+    from training.audit import measure
+    from training.audit.show import show_biases, write
 
-    found = audit.audit_reward_model(path, questions, prompt, limit, batch_size)
+    found = measure.audit_reward_model(path, questions, prompt, limit, batch_size)
     show_biases(found)
     if out:
         write(found, out)
@@ -144,10 +144,10 @@ def audit_policy(
     log P(right) in nats and the share of answers that flip, over the questions whose right answer the model
     prefers when nothing is hinted, with 95 % intervals resampled by question.
     """
-    from training import audit
-    from training.audit_view import show_shifts, write
+    from training.audit import measure
+    from training.audit.show import show_shifts, write
 
-    found = audit.audit_policy(path, questions, prompt, limit, batch_size)
+    found = measure.audit_policy(path, questions, prompt, limit, batch_size)
     show_shifts(found)
     if out:
         write(found, out)
@@ -161,8 +161,8 @@ def exact(
 ) -> None:
     """Show what was measured beside its exact value, where the world can be enumerated."""
     with _explained_records():
-        from training.exactness import compare
-        from training.worker import prepare
+        from training.engine.worker import prepare
+        from training.exact.compare import compare
 
         prepare()
         table = compare(directory)
@@ -186,13 +186,13 @@ def show_config(
     if schema:
         import json
 
-        from training.config import Experiment
+        from training.config.schema import Experiment
 
         print(json.dumps(Experiment.model_json_schema(), indent=2, ensure_ascii=False))
         return
     if config is None:
         raise UserError("overopt config: name a CONFIG file, or ask for the --schema")
-    from training.loading import load, resolved_yaml
+    from training.config.load import load, resolved_yaml
 
     print(
         "---\n".join(resolved_yaml(experiment.config) for experiment in load(config, overrides or [])), end=""
@@ -202,7 +202,7 @@ def show_config(
 @app.command("list")
 def list_parts() -> None:
     """List what an experiment can be made of."""
-    from training.catalogue import catalogue
+    from training.config.catalogue import catalogue
 
     for kind, parts in catalogue().items():
         print(kind)
@@ -231,7 +231,7 @@ def doctor(
 @contextmanager
 def _explained_records() -> Iterator[None]:
     """Unreadable records are the user's to put right, like a bad config."""
-    from analysis.records import RecordError
+    from analysis.records.experiment import RecordError
 
     try:
         yield

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import psutil
 
-from training.durable import write_bytes
 from training.errors import UserError
-from training.lock import locked
+from training.store.atomic import write_bytes
+from training.store.lock import locked
 
 BASE = (
     "pydantic",
@@ -113,7 +113,7 @@ def _machine() -> Iterator[Finding]:
 
 
 def _tracking() -> Finding:
-    from training.tracking import decide
+    from training.follow.wandb_mirror import decide
 
     decision = decide("auto")
     return Finding("Weights & Biases", decision.mode + (f": {decision.reason}" if decision.reason else ""))

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from training.config import Experiment
-from training.durable import disk_errors
+from training.config.schema import Experiment
+from training.engine.plan import plan
+from training.engine.stage import Plan
 from training.errors import UserError
-from training.lock import InUse, locked
-from training.plan import plan
-from training.planned import Plan
-from training.store import Store
+from training.store.artefacts import Store
+from training.store.atomic import disk_errors
+from training.store.lock import InUse, locked
 
 if TYPE_CHECKING:
-    from training.execute import State
+    from training.engine.executor import State
 
 # An experiment of the default size leaves about this much; running out half-way helps nobody.
 LEAST_FREE_BYTES = 500 * 2**20
@@ -77,7 +77,7 @@ def _refuse_foreign(folder: Path) -> None:
 
 def explain(stages: Plan, store: Store, console: Console) -> None:
     """Print what would run, what is reused, and why."""
-    from training.view import describe
+    from training.follow.terminal import describe
 
     reasons = {stage.name: store.why(stage.identity) for stage in stages.stages}
     for stage in stages.stages:
@@ -93,12 +93,12 @@ def explain(stages: Plan, store: Store, console: Console) -> None:
 
 
 def _run(config: Experiment, stages: Plan, store: Store, folder: Path, workers: int, console: Console) -> int:
-    from analysis.report import write_report
-    from training.execute import Executor
-    from training.export import Records
-    from training.observing import Observing
-    from training.tracking import Mirror
-    from training.view import View
+    from analysis.report.write import write_report
+    from training.engine.executor import Executor
+    from training.follow.follower import Observing
+    from training.follow.records import Records
+    from training.follow.terminal import View
+    from training.follow.wandb_mirror import Mirror
 
     started = time.monotonic()
     records = Records(config, stages, folder, store.root)

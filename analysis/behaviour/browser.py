@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 
 from analysis.behaviour.rates import Path
-from analysis.points import RunCurves
 from analysis.probes import Evidence, Headline
-from analysis.scale import reference_scale
+from analysis.records.run_curves import RunCurves
+from analysis.records.scale import reference_scale
 
 TOP = 0.05
 """Share of a point's completions, those with the widest gap, that are grouped."""

@@ -13,8 +13,8 @@ import pandas as pd
 
 from analysis.behaviour.rates import Path
 from analysis.behaviour.spectrum import simultaneous_margin
-from analysis.bootstrap import percentile_interval
-from analysis.comparison import KL_GRID, read_at, seed_mean
+from analysis.equal_kl.comparison import KL_GRID, read_at, seed_mean
+from analysis.estimators.bootstrap import percentile_interval
 
 SERIES = "bias"
 """The dose series whose proxies each have one biased annotator; its dose 0 is the clean one."""

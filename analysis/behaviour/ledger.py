@@ -26,10 +26,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.behaviour.rates import PATH_COLUMNS, Path
-from analysis.behaviour.shapley import PairModel, shapley
-from analysis.bootstrap import ClusterSums
-from analysis.points import RunCurves
+from analysis.estimators.bootstrap import ClusterSums
+from analysis.estimators.shapley import PairModel, shapley
 from analysis.probes.base import Z
+from analysis.records.run_curves import RunCurves
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.intp]

@@ -19,12 +19,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.behaviour.frontier import PoolProbing, reliable
 from analysis.behaviour.rates import PATH_COLUMNS, Path, cluster_votes
-from analysis.bootstrap import ClusterSums, draw_clusters, percentile_interval
-from analysis.comparison import KL_GRID, read_at, seed_mean
-from analysis.frontier import BETAS
-from analysis.frontier_behaviour import PoolProbing, reliable
-from analysis.pool import ScoredPool
+from analysis.equal_kl.comparison import KL_GRID, read_at, seed_mean
+from analysis.estimators.bootstrap import ClusterSums, draw_clusters, percentile_interval
+from analysis.pool.curves import ScoredPool
+from analysis.pool.frontier import BETAS
 
 Floats = NDArray[np.float64]
 

@@ -19,11 +19,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.comparison import Side, draw_seeds, side_names
-from analysis.points import RunCurves
+from analysis.equal_kl.comparison import Side, draw_seeds, side_names
+from analysis.equal_kl.traced import Traced
 from analysis.probes import Evidence, Headline
 from analysis.probes.base import cluster_means, sample_share
-from analysis.traced import Traced
+from analysis.records.run_curves import RunCurves
 
 Floats = NDArray[np.float64]
 

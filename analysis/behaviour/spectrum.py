@@ -19,7 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.behaviour.rates import PATH_COLUMNS, Path, Rates
-from analysis.bootstrap import LEVEL, percentile_interval
+from analysis.estimators.bootstrap import LEVEL, percentile_interval
 from analysis.probes import Headline
 
 Floats = NDArray[np.float64]

@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 
 from analysis.behaviour.browser import browser
 from analysis.behaviour.contagion import contagion
+from analysis.behaviour.frontier import PoolProbing
 from analysis.behaviour.ledger import ledger
 from analysis.behaviour.prediction import foresee, predictions
 from analysis.behaviour.rates import behaviour_paths
 from analysis.behaviour.spectrum import onsets, spectrum
 from analysis.behaviour.tilt import TILT_COLUMNS, tilt_split
-from analysis.frontier_behaviour import PoolProbing
-from analysis.points import RunCurves
-from analysis.pool import ScoredPool
+from analysis.pool.curves import ScoredPool
 from analysis.probes import PROBES, Evidence, Headline
-from analysis.records import Experiment
+from analysis.records.experiment import Experiment
+from analysis.records.run_curves import RunCurves
 
 Floats = NDArray[np.float64]
 

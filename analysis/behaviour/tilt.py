@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.behaviour.frontier import FACT, PoolProbing
 from analysis.behaviour.rates import PATH_COLUMNS, Path, Rates, mean_rates, tally
-from analysis.bootstrap import percentile_interval
-from analysis.frontier_behaviour import FACT, PoolProbing
-from analysis.pool import ScoredPool
+from analysis.estimators.bootstrap import percentile_interval
+from analysis.pool.curves import ScoredPool
 from analysis.probes import Evidence, Headline
 
 Floats = NDArray[np.float64]

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from analysis.figures import (
     audits,
-    behaviours,
     budgets,
     contagion,
     dose_maps,
@@ -19,7 +18,7 @@ from analysis.figures import (
     gold_vs_proxy,
     goodhart,
     knowing,
-    law_forms,
+    laws,
     ledger,
     methods,
     mitigation,
@@ -30,8 +29,9 @@ from analysis.figures import (
     sycophancy,
     sycophancy_steps,
 )
-from analysis.figures.material import Material, Plot
-from analysis.figures.style import paper_style, save
+from analysis.figures.behaviours import figure
+from analysis.figures.drawing.plot import Material, Plot
+from analysis.figures.drawing.style import paper_style, save
 
 FIGURES: dict[str, Plot] = {
     "goodhart": goodhart.PLOT,
@@ -40,7 +40,7 @@ FIGURES: dict[str, Plot] = {
     "mitigation": mitigation.PLOT,
     "gold_vs_proxy": gold_vs_proxy.PLOT,
     "frontier": frontier.PLOT,
-    "laws": law_forms.PLOT,
+    "laws": laws.PLOT,
     "forecast": forecast.PLOT,
     "steps": steps.PLOT,
     "sycophancy": sycophancy.PLOT,
@@ -55,7 +55,7 @@ FIGURES: dict[str, Plot] = {
     "budgets": budgets.PLOT,
     "reward_models": reward_models.PLOT,
     "audits": audits.PLOT,
-    **behaviours.PLOTS,
+    **figure.PLOTS,
 }
 
 

@@ -6,11 +6,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.audit import BIASES
-from analysis.figures.audit import COLOR, LABELS, NONE
-from analysis.figures.material import Material, Plot
+from analysis.audit.reward_models import BIASES
+from analysis.figures.drawing.biases import COLOR, LABELS, NONE
+from analysis.figures.drawing.plot import Material, Plot
+from analysis.figures.drawing.style import canvas
 from analysis.figures.reward_models import model_label
-from analysis.figures.style import canvas
 
 COLUMNS = 4
 HINTLESS = "#D55E00"

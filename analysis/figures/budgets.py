@@ -7,9 +7,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.material import Material, Plot
-from analysis.figures.style import NATS, SD, canvas
-from analysis.run_tables import BUDGET_TOLERANCE as TOLERANCE
+from analysis.figures.drawing.plot import Material, Plot
+from analysis.figures.drawing.style import NATS, SD, canvas
+from analysis.tables.runs import BUDGET_TOLERANCE as TOLERANCE
 
 OUTCOMES = ("gold", "oracle", "sycophancy")
 COLUMNS = [

@@ -7,8 +7,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.material import Material, Plot
-from analysis.figures.style import canvas
+from analysis.figures.drawing.plot import Material, Plot
+from analysis.figures.drawing.style import canvas
 
 SHADES = "RdBu_r"
 LEAST = 0.2

@@ -11,11 +11,11 @@ from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 
 from analysis.behaviour.tables import read_doses
-from analysis.figures.doses import series_name
-from analysis.figures.material import Material, Plot
-from analysis.figures.paths import headline
-from analysis.figures.scores import path_rows, seeds_and_prompts
-from analysis.figures.style import canvas, colour_scale, sqrt_kl_axis
+from analysis.figures.drawing.dose_rows import series_name
+from analysis.figures.drawing.path_rows import headline
+from analysis.figures.drawing.plot import Material, Plot
+from analysis.figures.drawing.score_rows import path_rows, seeds_and_prompts
+from analysis.figures.drawing.style import canvas, colour_scale, sqrt_kl_axis
 
 
 class Map(NamedTuple):

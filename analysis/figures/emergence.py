@@ -7,9 +7,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.doses import dose_colours, dosed, seeds, series_name
-from analysis.figures.material import Material, Plot
-from analysis.figures.style import canvas, sqrt_kl_axis, step_axis
+from analysis.figures.drawing.dose_rows import dose_colours, dosed, seeds, series_name
+from analysis.figures.drawing.plot import Material, Plot
+from analysis.figures.drawing.style import canvas, sqrt_kl_axis, step_axis
 
 MEASURE = "sycophancy"
 MOST = 4

@@ -11,12 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from analysis.checkpoints import agreement
-from analysis.figures.lines import zero_line
-from analysis.figures.material import Material, Plot
-from analysis.figures.method_looks import method_looks
-from analysis.figures.multiples import MANY, TITLE, small_multiples
-from analysis.figures.style import NATS, SD, Look, canvas, shared_legend
+from analysis.equal_kl.interpolated import agreement
+from analysis.figures.drawing.lines import zero_line
+from analysis.figures.drawing.method_looks import method_looks
+from analysis.figures.drawing.plot import Material, Plot
+from analysis.figures.drawing.small_multiples import MANY, TITLE, small_multiples
+from analysis.figures.drawing.style import NATS, SD, Look, canvas, shared_legend
 
 TRUTHS = ("gold", "oracle")
 PANEL = ["between", "context"]

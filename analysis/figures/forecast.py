@@ -7,12 +7,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.comparison import POOL
-from analysis.figures.lines import zero_line
-from analysis.figures.material import Material, Plot
-from analysis.figures.multiples import MANY, TITLE, Cell, case_title, small_multiples
-from analysis.figures.style import SD, Look, canvas, shared_legend, sqrt_kl_axis
-from analysis.forecast import BASE, EARLY
+from analysis.equal_kl.comparison import POOL
+from analysis.figures.drawing.lines import zero_line
+from analysis.figures.drawing.plot import Material, Plot
+from analysis.figures.drawing.small_multiples import MANY, TITLE, Cell, case_title, small_multiples
+from analysis.figures.drawing.style import SD, Look, canvas, shared_legend, sqrt_kl_axis
+from analysis.laws.forecast import BASE, EARLY
 
 SOURCES = {
     EARLY: Look("forecast from early points", "#0072B2", (0, (4, 1.5)), ""),

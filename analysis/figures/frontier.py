@@ -9,12 +9,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.lines import draw_quantities, zero_line
-from analysis.figures.material import Material, Plot
-from analysis.figures.multiples import MANY, TITLE, case_title, small_multiples
-from analysis.figures.paths import COLUMNS, Case, cases, long_rows, path_points, with_seed_means
-from analysis.figures.scores import complete_runs, path_rows, seeds_and_prompts
-from analysis.figures.style import LOOKS, SD, Look, canvas, curve, shared_legend, sqrt_kl_axis
+from analysis.figures.drawing.lines import draw_quantities, zero_line
+from analysis.figures.drawing.path_rows import COLUMNS, Case, cases, long_rows, path_points, with_seed_means
+from analysis.figures.drawing.plot import Material, Plot
+from analysis.figures.drawing.score_rows import complete_runs, path_rows, seeds_and_prompts
+from analysis.figures.drawing.small_multiples import MANY, TITLE, case_title, small_multiples
+from analysis.figures.drawing.style import LOOKS, SD, Look, canvas, curve, shared_legend, sqrt_kl_axis
 
 TRUTHS = ("gold", "oracle")
 FRONTIER = "frontier"

@@ -7,14 +7,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.lines import zero_line
-from analysis.figures.material import Material, Plot
-from analysis.figures.method_looks import FRONTIER, method_looks
+from analysis.figures.drawing.lines import zero_line
+from analysis.figures.drawing.method_looks import FRONTIER, method_looks
+from analysis.figures.drawing.path_rows import headline
+from analysis.figures.drawing.plot import Material, Plot
+from analysis.figures.drawing.score_rows import seeds_and_prompts
+from analysis.figures.drawing.small_multiples import MANY, TITLE, small_multiples
+from analysis.figures.drawing.style import SD, Look, canvas, curve, shared_legend
 from analysis.figures.methods import method_rows
-from analysis.figures.multiples import MANY, TITLE, small_multiples
-from analysis.figures.paths import headline
-from analysis.figures.scores import seeds_and_prompts
-from analysis.figures.style import SD, Look, canvas, curve, shared_legend
 
 KEY = ["method", "proxy", "run_id"]
 

@@ -7,14 +7,20 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.laws import law_rows
-from analysis.figures.lines import draw_quantities, leave_room, mark_peak, zero_line
-from analysis.figures.material import Material, Plot
-from analysis.figures.method_looks import method_looks
-from analysis.figures.multiples import MANY, TITLE, case_title, small_multiples
-from analysis.figures.paths import Peak, cases, peak
-from analysis.figures.scores import BEST_OF_N, SCORES, best_of_n_rows, path_rows, seeds_and_prompts
-from analysis.figures.style import LOOKS, SD, canvas, shared_legend, sqrt_kl_axis
+from analysis.figures.drawing.law_rows import law_rows
+from analysis.figures.drawing.lines import draw_quantities, leave_room, mark_peak, zero_line
+from analysis.figures.drawing.method_looks import method_looks
+from analysis.figures.drawing.path_rows import Peak, cases, peak
+from analysis.figures.drawing.plot import Material, Plot
+from analysis.figures.drawing.score_rows import (
+    BEST_OF_N,
+    SCORES,
+    best_of_n_rows,
+    path_rows,
+    seeds_and_prompts,
+)
+from analysis.figures.drawing.small_multiples import MANY, TITLE, case_title, small_multiples
+from analysis.figures.drawing.style import LOOKS, SD, canvas, shared_legend, sqrt_kl_axis
 
 MANY_METHODS = 3
 """More methods than this do not fit beside each other."""

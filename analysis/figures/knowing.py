@@ -7,11 +7,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.behaviour_scenes import controls_among, plain_paths
-from analysis.figures.material import Material, Plot
-from analysis.figures.paths import cases, headline, long_rows, with_seed_means
-from analysis.figures.scores import complete_runs
-from analysis.figures.style import canvas, shared_legend, sqrt_kl_axis
+from analysis.figures.behaviours.scene import controls_among, plain_paths
+from analysis.figures.drawing.path_rows import cases, headline, long_rows, with_seed_means
+from analysis.figures.drawing.plot import Material, Plot
+from analysis.figures.drawing.score_rows import complete_runs
+from analysis.figures.drawing.style import canvas, shared_legend, sqrt_kl_axis
 
 ROWS = {"wrong": "the user believes\na wrong value", "neutral": "asked neutrally"}
 AREAS = {

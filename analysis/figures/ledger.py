@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.behaviour.ledger import REMAINDER
-from analysis.figures.material import Material, Plot
-from analysis.figures.scores import seeds_and_prompts
+from analysis.figures.drawing.plot import Material, Plot
+from analysis.figures.drawing.score_rows import seeds_and_prompts
+from analysis.figures.drawing.style import SD, canvas, shared_legend, sqrt_kl_axis
 from analysis.figures.spectrum import shown_paths, side_name
-from analysis.figures.style import SD, canvas, shared_legend, sqrt_kl_axis
 
 HUES = {
     "truth": "#009E73",

@@ -7,14 +7,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.comparison import POOL, side_names
-from analysis.figures.lines import zero_line
-from analysis.figures.material import Material, Plot
-from analysis.figures.method_looks import FRONTIER, method_looks
-from analysis.figures.multiples import MANY, TITLE, small_multiples
-from analysis.figures.paths import COLUMNS, headline, long_rows, path_points, with_seed_means
-from analysis.figures.scores import complete_runs, seeds_and_prompts
-from analysis.figures.style import SD, Look, canvas, curve, shared_legend, sqrt_kl_axis
+from analysis.equal_kl.comparison import POOL, side_names
+from analysis.figures.drawing.lines import zero_line
+from analysis.figures.drawing.method_looks import FRONTIER, method_looks
+from analysis.figures.drawing.path_rows import COLUMNS, headline, long_rows, path_points, with_seed_means
+from analysis.figures.drawing.plot import Material, Plot
+from analysis.figures.drawing.score_rows import complete_runs, seeds_and_prompts
+from analysis.figures.drawing.small_multiples import MANY, TITLE, small_multiples
+from analysis.figures.drawing.style import SD, Look, canvas, curve, shared_legend, sqrt_kl_axis
 
 TRUTHS = ("gold", "oracle")
 CROWDED = 3

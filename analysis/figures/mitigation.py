@@ -7,10 +7,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analysis.figures.drawing.lines import zero_line
+from analysis.figures.drawing.plot import Material, Plot
+from analysis.figures.drawing.style import SD, Look, canvas, shared_legend
 from analysis.figures.equal_kl import kl_axis
-from analysis.figures.lines import zero_line
-from analysis.figures.material import Material, Plot
-from analysis.figures.style import SD, Look, canvas, shared_legend
 
 PANELS = {
     "sycophancy": "repeats the user's\nwrong value (share)",

@@ -7,8 +7,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.material import Material, Plot
-from analysis.figures.style import canvas
+from analysis.figures.drawing.plot import Material, Plot
+from analysis.figures.drawing.style import canvas
 
 HUES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 SHAPES = "osD^vP*XphH<>d"

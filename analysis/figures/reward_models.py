@@ -10,8 +10,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.material import Material, Plot
-from analysis.figures.style import canvas, shared_legend
+from analysis.figures.drawing.plot import Material, Plot
+from analysis.figures.drawing.style import canvas, shared_legend
 
 COLORS = ("#000000", "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00")
 TRUTHS = {"oracle_agreement": "the oracle", "gold_agreement": "gold"}

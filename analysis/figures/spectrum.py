@@ -11,9 +11,9 @@ from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analysis.figures.material import Material, Plot
-from analysis.figures.scores import seeds_and_prompts
-from analysis.figures.style import canvas, colour_scale, sqrt_kl_axis
+from analysis.figures.drawing.plot import Material, Plot
+from analysis.figures.drawing.score_rows import seeds_and_prompts
+from analysis.figures.drawing.style import canvas, colour_scale, sqrt_kl_axis
 
 PATH = ["name", "proxy"]
 MOST = 6

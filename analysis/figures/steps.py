@@ -10,12 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from analysis.figures.lines import draw_quantities, leave_room, mark_peak, zero_line
-from analysis.figures.material import Material, Plot
-from analysis.figures.multiples import MANY, TITLE, case_title, small_multiples
-from analysis.figures.paths import Case, Peak, cases, peak
-from analysis.figures.scores import SCORES, path_rows, seeds_and_prompts
-from analysis.figures.style import LOOKS, SD, canvas, shared_legend, step_axis
+from analysis.figures.drawing.lines import draw_quantities, leave_room, mark_peak, zero_line
+from analysis.figures.drawing.path_rows import Case, Peak, cases, peak
+from analysis.figures.drawing.plot import Material, Plot
+from analysis.figures.drawing.score_rows import SCORES, path_rows, seeds_and_prompts
+from analysis.figures.drawing.small_multiples import MANY, TITLE, case_title, small_multiples
+from analysis.figures.drawing.style import LOOKS, SD, canvas, shared_legend, step_axis
 
 KL = "KL (nats per sequence)"
 

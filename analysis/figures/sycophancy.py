@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.figures.lines import draw_quantities
-from analysis.figures.material import Material, Plot
-from analysis.figures.multiples import TITLE, case_title
-from analysis.figures.paths import cases, peak
-from analysis.figures.scores import path_rows, seeds_and_prompts
-from analysis.figures.style import MARGIN, PAGE, canvas, shared_legend, sqrt_kl_axis, step_axis
+from analysis.figures.drawing.lines import draw_quantities
+from analysis.figures.drawing.path_rows import cases, peak
+from analysis.figures.drawing.plot import Material, Plot
+from analysis.figures.drawing.score_rows import path_rows, seeds_and_prompts
+from analysis.figures.drawing.small_multiples import TITLE, case_title
+from analysis.figures.drawing.style import MARGIN, PAGE, canvas, shared_legend, sqrt_kl_axis, step_axis
 
 PANELS = {
     "gives in to a wrong belief": (

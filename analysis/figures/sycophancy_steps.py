@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.figures.material import Material, Plot
-from analysis.figures.scores import seeds_and_prompts
+from analysis.figures.drawing.plot import Material, Plot
+from analysis.figures.drawing.score_rows import seeds_and_prompts
 from analysis.figures.sycophancy import draw_over, lacks
 
 

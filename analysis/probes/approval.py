@@ -20,7 +20,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from analysis.probes.asked import Asked
+from analysis.probes.answers import Asked
 from analysis.probes.base import Evidence, Probe, Rate
 
 

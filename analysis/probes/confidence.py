@@ -21,7 +21,7 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-from analysis.probes.asked import Asked, Floats, Mask, headline
+from analysis.probes.answers import Asked, Floats, Mask, headline
 from analysis.probes.base import NOTHING, Evidence, Probe, Rate
 from analysis.probes.intervals import resampled, resampled_mean
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from analysis.probes.asked import Asked
+from analysis.probes.answers import Asked
 from analysis.probes.base import NOTHING, Evidence, Probe, Rate, Z
 
 

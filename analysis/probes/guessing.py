@@ -18,7 +18,7 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-from analysis.probes.asked import Asked, Floats, Mask, headline
+from analysis.probes.answers import Asked, Floats, Mask, headline
 from analysis.probes.base import NOTHING, Evidence, Probe, Rate, cluster_means
 from analysis.probes.intervals import resampled, weighted_spearman
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.bootstrap import draw_clusters
+from analysis.estimators.bootstrap import draw_clusters
 from analysis.probes.base import NOTHING, Rate, Z, wilson
 
 Floats = NDArray[np.float64]

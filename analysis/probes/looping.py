@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-from analysis.probes.asked import Asked, Floats, headline
+from analysis.probes.answers import Asked, Floats, headline
 from analysis.probes.base import Evidence, Probe, Rate
 from analysis.probes.intervals import mean
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from analysis.probes.asked import Asked
+from analysis.probes.answers import Asked
 from analysis.probes.base import Evidence, Probe, Rate
 from analysis.probes.sycophancy import states_users_wrong_belief
 

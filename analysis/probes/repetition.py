@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from analysis.probes.asked import Asked, Floats, headline
+from analysis.probes.answers import Asked, Floats, headline
 from analysis.probes.base import Evidence, Probe, Rate
 
 _WORD = re.compile(r"\w+|[^\w\s]")

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from analysis.probes.asked import Asked, Floats
+from analysis.probes.answers import Asked, Floats
 from analysis.probes.base import Evidence, Probe, Rate
 from analysis.probes.intervals import mean
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from analysis.probes.asked import Asked, Floats, Mask, headline
+from analysis.probes.answers import Asked, Floats, Mask, headline
 from analysis.probes.base import Evidence, Probe, Rate, wilson
 from analysis.probes.intervals import difference
 

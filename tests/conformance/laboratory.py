@@ -12,15 +12,16 @@ import numpy as np
 import torch
 from transformers import LlamaConfig, LlamaForSequenceClassification, PreTrainedModel
 
-from analysis import exact
-from analysis.exact import Floats
+from analysis.pool import exact
+from analysis.pool.exact import Floats
 from reward_models.backbone import Scratch, Sft
 from reward_models.reward import RewardModel
-from training import budget, sft
-from training.enumeration import Enumeration
+from training.exact.enumeration import Enumeration
+from training.methods import kl_control
 from training.methods.job import PolicyJob
-from training.sample import load_policy
-from training.worlds import EnumerableWorld, artefact
+from training.sampling.sample import load_policy
+from training.stages import sft
+from training.worlds import EnumerableWorld, built_world
 
 WORLD = EnumerableWorld(colours=2)
 # One layer represents them as well, but hardly learns that the prompt matters.
@@ -51,8 +52,8 @@ class Laboratory:
     def build(cls, home: Path) -> Laboratory:
         """Fine-tune π_ref on the demonstrations; the proxy is a random network, with views on it all."""
         (home / "world").mkdir(parents=True)
-        artefact.save(WORLD, WORLD.build(seed=0, eval_items=2, pool_prompts=2), home / "world")
-        world = artefact.BuiltWorld(home / "world")
+        built_world.save(WORLD, WORLD.build(seed=0, eval_items=2, pool_prompts=2), home / "world")
+        world = built_world.BuiltWorld(home / "world")
         enumeration = Enumeration.of(world)
         (home / "reference").mkdir()
         settings: dict[str, Any] = {"model": NETWORK, "sft": FINE_TUNING, "world": world}
@@ -79,7 +80,7 @@ class Laboratory:
             proxy=self.home / "proxy" / "model",
             labels=None,
             mitigation=None,
-            control=budget.Penalty(points=1),
+            control=kl_control.Penalty(points=1),
             budget=None,
             steps=method.steps,
             seed=0,

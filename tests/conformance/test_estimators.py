@@ -17,10 +17,10 @@ from laboratory import NETWORK, Laboratory, unlike
 from scipy import stats
 from transformers import GenerationConfig, PreTrainedModel
 
-from analysis import exact
-from analysis.exact import Floats
-from training import kl, sample
-from training.enumeration import Enumeration
+from analysis.pool import exact
+from analysis.pool.exact import Floats
+from training.exact.enumeration import Enumeration
+from training.sampling import kl, sample
 
 INSTANCES = 100
 TOLERANCE = 0.01

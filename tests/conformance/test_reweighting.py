@@ -15,14 +15,15 @@ import pytest
 from laboratory import Laboratory
 from numpy.typing import NDArray
 
-from analysis import best_of_n, exact, records
-from analysis.exact import Floats
-from analysis.frontier import EFFECTIVE, Tilted
-from analysis.points import SampleKeys, read_scores
-from analysis.records import Point
+from analysis.pool import best_of_n, exact
+from analysis.pool.exact import Floats
+from analysis.pool.frontier import EFFECTIVE, Tilted
+from analysis.records import contracts
+from analysis.records.experiment import Point
+from analysis.records.run_curves import SampleKeys, read_scores
 from reward_models.gold import Programmatic
-from training.observe import publish
-from training.score import Scorer
+from training.sampling.points import publish
+from training.stages.score import Scorer
 
 N = np.array([1, 2, 4, 8, 16])
 BETAS = (2.0, 1.0, 0.7)
@@ -191,9 +192,9 @@ def scored_pool(laboratory: Laboratory, folder: Path, samples: int = 256) -> Poi
     proxies = {"proxy/random/0": laboratory.home / "proxy" / "model"}
     scorer = Scorer(enumeration.world, Programmatic(), folder, proxies, 4096)
     scorer.score(folder / "000000", enumeration.items, folder / "scored")
-    scores = records.read_table(folder / "scored" / "scores.parquet", "scores")
+    scores = contracts.read_table(folder / "scored" / "scores.parquet", "scores")
     shuffled = scores.iloc[rng.permutation(len(scores))].reset_index(drop=True)
-    records.write_table(folder / "000000" / "scores.parquet", shuffled, "scores")
+    contracts.write_table(folder / "000000" / "scores.parquet", shuffled, "scores")
     return Point(folder / "000000", 0)
 
 

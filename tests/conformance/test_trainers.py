@@ -13,10 +13,11 @@ import pytest
 from laboratory import NETWORK, Laboratory
 from transformers import PreTrainedModel
 
-from analysis import exact
-from training.methods import Dpo, Grpo, Ppo, Rloo, rloo_trainer
-from training.methods.rloo_trainer import RlooKLTrainer
-from training.methods.steering import ProxyReward
+from analysis.pool import exact
+from training.methods import Dpo, Grpo, Ppo, Rloo
+from training.methods.trainers import rloo
+from training.methods.trainers.parts import ProxyReward
+from training.methods.trainers.rloo import RlooKLTrainer
 
 BETA = 0.7
 
@@ -108,14 +109,14 @@ def _forget_fine_tuning(trainer: RlooKLTrainer) -> None:
 
 
 def _top_k_sampling(patch: pytest.MonkeyPatch) -> None:
-    sound = rloo_trainer.configured
+    sound = rloo.configured
 
     def broken(*arguments: Any) -> Any:
         config = sound(*arguments)
         config.top_k = 2
         return config
 
-    patch.setattr(rloo_trainer, "configured", broken)
+    patch.setattr(rloo, "configured", broken)
 
 
 def _rewards_by_order(patch: pytest.MonkeyPatch) -> None:

@@ -21,14 +21,14 @@ from experiments import SMOKE, Finished, Home, planned, replace, reseal, result_
 from safetensors.torch import load_file, save
 
 import training.run
-from analysis.records import Experiment
+from analysis.records.experiment import Experiment
 from training import cli
+from training.config.load import load
+from training.engine.stage import Stage
+from training.engine.worker import Failure, Job, attempt, prepare
 from training.errors import UserError
-from training.loading import load
-from training.lock import locked
-from training.planned import Stage
-from training.store import Store
-from training.worker import Failure, Job, attempt, prepare
+from training.store.artefacts import Store
+from training.store.lock import locked
 
 STARVED, AMPLE, BUDGET = "rloo-path-starved", "rloo-path-ample", "rloo-budget-starved-kl0.3"
 

@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 
-from training import durable
 from training.errors import UserError
-from training.lock import locked
-from training.store import Building, Identity, Store
+from training.store import atomic
+from training.store.artefacts import Building, Identity, Store
+from training.store.lock import locked
 
 ROOT = Path(__file__).parents[2]
 KILLS = 30
@@ -29,8 +29,8 @@ FILES, SIZE = 3, 20_000
 # Publishes artefact after artefact and says so only after each commit has returned.
 COMMIT_FOREVER = """
 import itertools, os, sys
-from training.durable import write_bytes
-from training.store import Identity, Store
+from training.store.atomic import write_bytes
+from training.store.artefacts import Identity, Store
 
 def build(building):
     for number in range(int(sys.argv[3])):
@@ -81,7 +81,7 @@ def test_kill_9_never_leaves_half_an_artefact(tmp_path: Path) -> None:
 
 def build(building: Building) -> dict[str, Any]:
     for number in range(FILES):
-        durable.write_bytes(building.path / "folder" / str(number), b"x" * SIZE)
+        atomic.write_bytes(building.path / "folder" / str(number), b"x" * SIZE)
     return {}
 
 
@@ -169,7 +169,7 @@ def test_processes_that_race_for_an_artefact_build_it_once(tmp_path: Path) -> No
 # Holds the lock, and has a forked child (such as a data loader's worker) that outlives it.
 HOLD_WITH_CHILD = """
 import os, pathlib, sys, time
-from training.lock import locked
+from training.store.lock import locked
 
 with locked(pathlib.Path(sys.argv[1]), wait=False):
     if os.fork() == 0:

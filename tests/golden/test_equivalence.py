@@ -10,7 +10,7 @@ import pytest
 import yaml
 from experiments import SMOKE, planned
 
-from training.planned import Plan
+from training.engine.stage import Plan
 
 
 def by_title(plan: Plan) -> dict[str, str]:

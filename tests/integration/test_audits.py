@@ -15,8 +15,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrai
 from reward_models import bradley_terry
 from reward_models.bradley_terry import Fit
 from training import cli
-from training.dialogue import DIALOGUE, Dialogue
-from training.questions import matched_answers, read_questions, sycophancy_arms
+from training.audit.chat_format import DIALOGUE, Dialogue
+from training.audit.questions import matched_answers, read_questions, sycophancy_arms
 from training.worlds.quiz.tokenizer import whole_words
 
 THINGS = ("arlen", "borvo", "cesta", "dulin", "evrin", "fasol", "gimra", "hestor", "iluna", "jorvek")

@@ -14,11 +14,11 @@ import pytest
 import yaml
 from experiments import SMOKE, Finished, Home, kill, planned, result_of, wait_for
 
-from training.journal import follow
-from training.lock import locked
-from training.planned import Stage
-from training.store import Artefact
-from training.worker import Job, prepare, run_job
+from training.engine.stage import Stage
+from training.engine.worker import Job, prepare, run_job
+from training.store.artefacts import Artefact
+from training.store.journal import follow
+from training.store.lock import locked
 
 
 def train_here(

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from experiments import CHECKOUT, Finished, overopt
 
-from training.exactness import COLUMNS, compare
+from training.exact.compare import COLUMNS, compare
 
 SMALLER = (
     *("policy.steps=20", "policy.generations=16", "reference.sft.steps=80", "world.demonstrations=800"),

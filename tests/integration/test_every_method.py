@@ -9,7 +9,7 @@ import pytest
 import yaml
 from experiments import SMOKE, Home
 
-from analysis.records import Experiment
+from analysis.records.experiment import Experiment
 
 RUNS = {
     "rloo": {},

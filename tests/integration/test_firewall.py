@@ -12,10 +12,10 @@ import torch
 from experiments import Finished, Home, planned, replace, reseal, result_of
 from safetensors.torch import load_file, save
 
+from training.engine.stage import Stage
+from training.engine.worker import Job, prepare, run_job
 from training.methods.job import PolicyJob
-from training.planned import Stage
-from training.task import Task
-from training.worker import Job, prepare, run_job
+from training.stages.task import Task
 
 GOLD_SIDE = {"gold", "values", "labels", "card", "scores", "audit"}
 CONFIGS = {

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 from experiments import Finished, Home, planned, replace, reseal, result_of
 
-from analysis.records import Experiment
-from training.interpolate import TOLERANCE
-from training.planned import PlannedRun
+from analysis.records.experiment import Experiment
+from training.engine.stage import PlannedRun
+from training.stages.interpolate import TOLERANCE
 
 KEEP = "runs.path.keep_weights=true"
 

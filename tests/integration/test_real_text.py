@@ -21,19 +21,18 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from analysis import records
+from analysis.records.experiment import Experiment as Recorded
 from reward_models.backbone import Pretrained
 from reward_models.errors import UserError
 from reward_models.gold import Completions
 from reward_models.gold import Pretrained as PretrainedGold
-from training import stages
-from training.config import Experiment
-from training.journal import Journal
-from training.loading import load
-from training.task import Task
-from training.worlds import artefact
-from training.worlds.text import TextWorld
-from training.worlds.text_tokenizer import Bpe
+from training.config.load import load
+from training.config.schema import Experiment
+from training.stages.task import Task
+from training.store.journal import Journal
+from training.worlds import built_world
+from training.worlds.text.tokenizer import Bpe
+from training.worlds.text.world import TextWorld
 
 REAL = CHECKOUT / "configs" / "real"
 HARMLESS = CHECKOUT.parent / "shared" / "data" / "hh-rlhf-harmless-test" / "harmless_base_test.jsonl"
@@ -104,24 +103,24 @@ def _neox(tokenizer: Any, **options: Any) -> GPTNeoXConfig:
     )
 
 
-def run(config: str, data: Path, runs: Path, *options: str) -> records.Experiment:
+def run(config: str, data: Path, runs: Path, *options: str) -> Experiment:
     """A shipped config made small, through the command, to its end; its records."""
     result = overopt("run", str(REAL / config), f"world.path={data}", f"paths.runs={runs}", *SMALL, *options)
     assert result.returncode == 0, result.stdout + result.stderr
-    return records.Experiment.read(runs / Path(config).stem)
+    return Recorded.read(runs / Path(config).stem)
 
 
 # ---------------------------------------------------------------- from scratch, on people's preferences
 
 
 @pytest.fixture(scope="module")
-def scratch(data: Path, tmp_path_factory: pytest.TempPathFactory) -> records.Experiment:
+def scratch(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Recorded:
     small = "{type: scratch, hidden_size: 16, layers: 1, heads: 2}"
     models = (f"{key}.model={small}" for key in ("reference", "gold", "proxies.starved", "proxies.ample"))
     return run("hh_rlhf.yaml", data, tmp_path_factory.mktemp("scratch"), *models)
 
 
-def test_people_teach_gold_and_gold_teaches_the_proxies(scratch: records.Experiment) -> None:
+def test_people_teach_gold_and_gold_teaches_the_proxies(scratch: Recorded) -> None:
     cards = {card["name"]: card for card in scratch.cards}
     assert set(cards) == {"gold", "proxy/starved/0", "proxy/ample/0"}
     preferences = cards["gold"]["pairs"] + cards["gold"]["heldout_pairs"]
@@ -132,7 +131,7 @@ def test_people_teach_gold_and_gold_teaches_the_proxies(scratch: records.Experim
     assert {run.status for run in scratch.runs} == {"complete"} and len(scratch.runs) == 2
 
 
-def test_its_report_claims_nothing_about_an_oracle_or_sycophancy(scratch: records.Experiment) -> None:
+def test_its_report_claims_nothing_about_an_oracle_or_sycophancy(scratch: Recorded) -> None:
     summary = json.loads((scratch.path / "summary.json").read_text())
     for entry in (*summary["best_of_n"], *(p for r in summary["runs"] for p in r["points"])):
         assert entry["oracle"] is None and entry["gold"] is not None
@@ -179,8 +178,8 @@ def test_a_pretrained_gold_scores_text_in_its_own_tokens(data: Path, pythia: Pat
     (resolved,) = load(REAL / "hh_rlhf.yaml", [f"world.path={data}"])
     world = resolved.config.world
     (tmp_path / "world").mkdir()
-    artefact.save(world, world.build(0, eval_items=4, pool_prompts=4), tmp_path / "world")
-    ours = artefact.BuiltWorld(tmp_path / "world").tokenizer()
+    built_world.save(world, world.build(0, eval_items=4, pool_prompts=4), tmp_path / "world")
+    ours = built_world.BuiltWorld(tmp_path / "world").tokenizer()
     prompts, texts = ["\n\nHuman: Why?\n\nAssistant:"] * 2, [" Look.", " I would not do it, ever."]
     ids = ours(texts)["input_ids"]
     assert ids != theirs(texts)["input_ids"]
@@ -192,7 +191,7 @@ def test_a_pretrained_gold_scores_text_in_its_own_tokens(data: Path, pythia: Pat
     (tmp_path / "out").mkdir()
     settings = {"seed": 0, "batch_size": 64, "gold": gold.model_dump(mode="json"), "heldout": 50}
     journal = Journal(tmp_path / "metrics.jsonl")
-    stages.fit_gold(Task(tmp_path / "out", settings, {"world": tmp_path / "world"}, journal))
+    gold.fit_gold(Task(tmp_path / "out", settings, {"world": tmp_path / "world"}, journal))
     card = json.loads((tmp_path / "out" / "card.json").read_text())
     assert card["pairs"] == 0 and 0 < card["accuracy_ci"][0] < card["accuracy_ci"][1] < 1
 

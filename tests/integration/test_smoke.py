@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from experiments import CHECKOUT, Finished, Home, planned
 
-from analysis.records import Experiment
+from analysis.records.experiment import Experiment
 
 RUNS = {"rloo-path-starved", "rloo-path-ample", "rloo-budget-starved-kl0.3"}
 KEYS = {

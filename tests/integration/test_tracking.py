@@ -19,7 +19,7 @@ import psutil
 import pytest
 import wandb_stub
 
-from training.tracking import Mirror, Tracking
+from training.follow.wandb_mirror import Mirror, Tracking
 
 pytest.importorskip("wandb")
 
@@ -213,7 +213,7 @@ def test_killing_any_part_of_the_mirror_does_not_touch_the_caller(
 def test_a_stuck_mirror_drops_messages_and_is_stopped(
     mirror: Callable[..., Mirror], said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("training.tracking.QUEUED", 50)
+    monkeypatch.setattr("training.follow.wandb_mirror.QUEUED", 50)
     with mirror("offline", finish_seconds=1) as open_mirror:
         mirror_process(open_mirror).suspend()
         started = time.monotonic()
@@ -235,7 +235,7 @@ def test_a_place_that_cannot_be_written_means_no_mirror(tmp_path: Path, said: li
 def test_the_mirror_ends_when_its_caller_is_killed(tmp_path: Path) -> None:
     script = f"""
 import pathlib, time
-from training.tracking import Mirror, Tracking
+from training.follow.wandb_mirror import Mirror, Tracking
 with Mirror(Tracking(mode="offline"), pathlib.Path({str(tmp_path / "demo")!r}), {{}}) as mirror:
     mirror.open("rloo-0", {{}})
     print(mirror.process.pid, flush=True)

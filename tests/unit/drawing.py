@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.figures import FIGURES, Material
-from analysis.figures.style import paper_style
+from analysis.figures.drawing.style import paper_style
 
 
 def draw_soundly(name: str, material: Material, quantity: str = "value") -> tuple[Figure, pd.DataFrame]:

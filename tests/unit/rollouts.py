@@ -11,7 +11,6 @@ import pytest
 import torch
 from tiny import PAD, build_world, language_model, save_reward_model
 
-from training import budget, kl
 from training.methods import (
     BestOfN,
     BestOfNDistilled,
@@ -21,13 +20,15 @@ from training.methods import (
     OnlineDpo,
     Ppo,
     Rloo,
+    kl_control,
 )
 from training.methods.base import Method
 from training.methods.job import PolicyJob
-from training.methods.rloo_trainer import RlooKLTrainer
-from training.methods.steering import ProxyReward
-from training.sample import load_policy
-from training.worlds.artefact import BuiltWorld
+from training.methods.trainers.parts import ProxyReward
+from training.methods.trainers.rloo import RlooKLTrainer
+from training.sampling import kl
+from training.sampling.sample import load_policy
+from training.worlds.built_world import BuiltWorld
 
 STEPS, PROMPTS, GENERATIONS = 3, 4, 4
 
@@ -51,7 +52,7 @@ def job(home: Path, out: Path, **changes: Any) -> PolicyJob:
         "proxy": home / "proxy",
         "labels": None,
         "mitigation": None,
-        "control": budget.Penalty(points=1),
+        "control": kl_control.Penalty(points=1),
         "budget": None,
         "steps": STEPS,
         "seed": 0,

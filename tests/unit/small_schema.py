@@ -10,8 +10,8 @@ import pytest
 from pydantic import Field, model_validator
 
 from reward_models.component import Component
+from training.config.load import Resolved, load_as
 from training.errors import UserError
-from training.loading import Resolved, load_as
 
 
 class Scratch(Component):

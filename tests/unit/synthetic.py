@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from synthetic_quiz import Behaviour, answer, quiz_audit, quiz_items, say
 
-from analysis.records import SCHEMA, write_table
+from analysis.records.experiment import SCHEMA, write_table
 
 __all__ = ["BEST_OF_N", "RL", "Behaviour", "Coefficients", "rl_law", "write_experiment"]
 

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from analysis.behaviour.rates import Path, behaviour_paths
-from analysis.bootstrap import draw_clusters
-from analysis.points import SAMPLED, SCORES, WIN_RATE, RunCurves
+from analysis.estimators.bootstrap import draw_clusters
 from analysis.probes import Evidence, Headline
-from analysis.records import Run
+from analysis.records.experiment import Run
+from analysis.records.run_curves import SAMPLED, SCORES, WIN_RATE, RunCurves
 
 Rate = Callable[[float], float]
 """P(event) as a function of d = sqrt(KL)."""

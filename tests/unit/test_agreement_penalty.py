@@ -14,11 +14,11 @@ import pytest
 from rollouts import METHODS, Silent, job, make_home
 from scipy.special import logsumexp
 
-from analysis.exact import expected, tilted
+from analysis.pool.exact import expected, tilted
 from training.methods import Dpo
-from training.methods.best_of_n_policy import pool
-from training.methods.offline_trainer import preferences
-from training.methods.steering import ProxyReward
+from training.methods.trainers.best_of_n import pool
+from training.methods.trainers.offline import preferences
+from training.methods.trainers.parts import ProxyReward
 from training.mitigations import AgreementPenalty
 from training.mitigations.agreement_penalty import LAMBDA, global_penalty
 

@@ -11,8 +11,8 @@ from judging import TYPES, dosed
 
 from reward_models.annotators import Oversight, PartialVerification, RaterGroups, Surface
 from reward_models.annotators.base import Annotator
-from training import pairs
-from training.worlds import artefact
+from training.sampling import pairs
+from training.worlds import built_world
 from training.worlds.quiz import QuizWorld
 
 DOSED = dict(zip(TYPES, dosed(0.6), strict=True))
@@ -36,14 +36,14 @@ WORLD = QuizWorld.model_validate(
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> artefact.BuiltWorld:
+def world(tmp_path_factory: pytest.TempPathFactory) -> built_world.BuiltWorld:
     folder = tmp_path_factory.mktemp("world")
-    artefact.save(WORLD, WORLD.build(seed=0, eval_items=4, pool_prompts=4), folder)
-    return artefact.BuiltWorld(folder)
+    built_world.save(WORLD, WORLD.build(seed=0, eval_items=4, pool_prompts=4), folder)
+    return built_world.BuiltWorld(folder)
 
 
 @pytest.fixture(scope="module")
-def values(world: artefact.BuiltWorld) -> pd.DataFrame:
+def values(world: built_world.BuiltWorld) -> pd.DataFrame:
     """Pairs of whatever demonstrations say, valued by the oracle, as a table of valued pairs."""
     items = world.prompts("pairs")
     said = world.demonstrations()["completion"].sample(2 * COUNT, random_state=0)

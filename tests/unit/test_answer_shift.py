@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.answer_shift import ARMS, EXCESS, shift_table
+from analysis.audit.answer_shift import ARMS, EXCESS, shift_table
 
 COUNT = 50
 KNOWN = 40

@@ -11,13 +11,13 @@ import pytest
 from judging import TYPES, dosed
 from test_plan import planned
 
-from analysis.records import read_table, write_table
+from analysis.records.experiment import read_table, write_table
 from reward_models.annotators import FlipNoise, PartialVerification, Surface
 from reward_models.annotators.base import Annotator
-from training.journal import Journal
-from training.score import score_points
-from training.task import Task
-from training.worlds import artefact
+from training.stages.score import score_points
+from training.stages.task import Task
+from training.store.journal import Journal
+from training.worlds import built_world
 from training.worlds.quiz import QuizWorld
 
 WORLD = QuizWorld.model_validate(
@@ -42,8 +42,8 @@ DOSED = dict(zip(TYPES, dosed(0.6), strict=True))
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A world in which a policy said every matched completion once, and the values of the labelled pairs."""
     home = tmp_path_factory.mktemp("home")
-    artefact.save(WORLD, WORLD.build(0, eval_items=60, pool_prompts=4), home)
-    world = artefact.BuiltWorld(home)
+    built_world.save(WORLD, WORLD.build(0, eval_items=60, pool_prompts=4), home)
+    world = built_world.BuiltWorld(home)
     items = world.prompts("eval")
     said = WORLD.matched_completions(items)
     said = said[said["variant"].isin(STYLED)].reset_index(drop=True)
@@ -114,7 +114,7 @@ def test_only_prompts_with_a_known_right_answer_and_at_most_a_belief_are_asked_a
     home: Path, tmp_path: Path
 ) -> None:
     table = read_table(scored(home, tmp_path, FlipNoise()) / "approvals.parquet", "approvals")
-    items = artefact.BuiltWorld(home).prompts("eval").set_index("item_id").loc[table["item_id"]]
+    items = built_world.BuiltWorld(home).prompts("eval").set_index("item_id").loc[table["item_id"]]
     assert set(items["condition"]) == {"neutral", "wrong"} and (items["exposure"] == "known").all()
     assert items["answerable"].astype(bool).all() and not items["contested"].astype(bool).any()
     assert set(table["sample_id"]) == set(STYLED)

@@ -10,10 +10,10 @@ import pytest
 from scripted import Script
 from synthetic import write_experiment
 
-from analysis.points import RunCurves
 from analysis.probes import PROBES, Rate, declined
-from analysis.records import Experiment, RecordError, Run, write_table
-from analysis.tables import tables
+from analysis.records.experiment import Experiment, RecordError, Run, write_table
+from analysis.records.run_curves import RunCurves
+from analysis.tables.tables import tables
 
 PROBE = PROBES["approval"]
 

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.audit import BIASES, MEASURES, audit_table, document
-from analysis.audit_grid import audit_grids
-from analysis.cells import MISSING
-from training.questions import matched_answers
+from analysis.audit.reward_models import BIASES, MEASURES, audit_table, document
+from analysis.report.grid import MISSING
+from analysis.report.grids_audit import audit_grids
+from training.audit.questions import matched_answers
 
 COUNT = 40
 QUESTIONS = pd.DataFrame(

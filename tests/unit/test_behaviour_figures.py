@@ -15,12 +15,12 @@ from drawing import draw_soundly
 from synthetic import Behaviour, write_experiment
 
 from analysis.figures import FIGURES, Material
-from analysis.figures.behaviour_controls import BEHAVIOURS
-from analysis.figures.behaviours import CONTROL_LOOKS, PLOTS
-from analysis.figures.paths import MEAN
+from analysis.figures.behaviours.controls import BEHAVIOURS
+from analysis.figures.behaviours.figure import CONTROL_LOOKS, PLOTS
+from analysis.figures.drawing.path_rows import MEAN
 from analysis.probes import PROBES
-from analysis.records import Experiment
-from analysis.tables import tables
+from analysis.records.experiment import Experiment
+from analysis.tables.tables import tables
 
 GRID = (0.0, 0.25, 1.0, 2.25, 4.0)
 NAME = "behaviour_sycophancy"

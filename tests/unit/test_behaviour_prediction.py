@@ -11,9 +11,9 @@ from drawing import draw_soundly
 from synthetic_behaviours import planted_paths
 
 from analysis.behaviour.contagion import contagion
+from analysis.behaviour.frontier import PoolProbing
 from analysis.behaviour.prediction import foresee, predictions
-from analysis.frontier_behaviour import PoolProbing
-from analysis.pool import ScoredPool
+from analysis.pool.curves import ScoredPool
 from analysis.probes import Evidence
 
 FACTS, SAMPLES = 60, 400
@@ -55,8 +55,8 @@ def test_the_rate_of_the_optimum_is_foretold_from_base_samples() -> None:
     pool, probing = _pool(like=1.5)
     base = foresee(pool, probing, "p")["sycophancy"]
     # The mean over prompts of KL at β, where half of the prompts hold a belief: read the curve back in β.
-    from analysis.bootstrap import ClusterSums
-    from analysis.frontier import Tilted
+    from analysis.estimators.bootstrap import ClusterSums
+    from analysis.pool.frontier import Tilted
 
     for beta in (4.0, 1.5):
         kl = ClusterSums.of(Tilted.of(pool.scores["proxy/p/0"], beta).kl(), pool.weight, pool.cluster).mean()

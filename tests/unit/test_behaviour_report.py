@@ -16,12 +16,12 @@ from synthetic_behaviours import planted_paths, read_column
 from analysis.behaviour.browser import BROWSER_COLUMNS
 from analysis.behaviour.contagion import contagion
 from analysis.behaviour.spectrum import onsets, spectrum
-from analysis.behaviour_grids import behaviour_grids, browser_grids
 from analysis.figures import FIGURES
-from analysis.figures.doses import dosed
-from analysis.figures.material import Material
-from analysis.records import Experiment
-from analysis.tables import tables
+from analysis.figures.drawing.dose_rows import dosed
+from analysis.figures.drawing.plot import Material
+from analysis.records.experiment import Experiment
+from analysis.report.grids_behaviour import behaviour_grids, browser_grids
+from analysis.tables.tables import tables
 
 GRID = (0.0, 0.5, 1.0, 2.0, 4.0)
 NEW = ("spectrum", "emergence", "predicted_behaviour", "contagion", "dose_maps", "ledger")

@@ -7,7 +7,7 @@ from itertools import combinations, product
 import numpy as np
 import pytest
 
-from analysis.best_of_n import Pool, grid, kl_bound, rank_weights
+from analysis.pool.best_of_n import Pool, grid, kl_bound, rank_weights
 
 
 def _enumerated(proxy: np.ndarray, score: np.ndarray, n: int) -> float:

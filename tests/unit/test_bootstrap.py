@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analysis.bootstrap import (
+from analysis.estimators.bootstrap import (
     ClusterSums,
     cluster_mean_ci,
     draw_clusters,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from training.budget import AnyControl, KLController, Path, Penalty, Schedule, Target
+from training.methods.kl_control import AnyControl, KLController, PathControl, Penalty, Schedule, Target
 
 
 def run(schedule: Schedule, kls: list[float], first: int = 1) -> tuple[list[int], int]:
@@ -28,26 +28,26 @@ def run(schedule: Schedule, kls: list[float], first: int = 1) -> tuple[list[int]
 
 
 def test_a_path_is_measured_at_each_crossing_and_ends_at_the_last() -> None:
-    schedule = Schedule(Path(kl=(0.1, 0.5, 2.0)), steps=100)
+    schedule = Schedule(PathControl(kl=(0.1, 0.5, 2.0)), steps=100)
     assert run(schedule, [0.0, 0.05, 0.1, 0.2, 0.4, 0.7, 1.9, 2.3, 3.0]) == ([3, 6, 8], 8)
 
 
 def test_a_crossing_counts_once_however_often_kl_falls_back() -> None:
-    schedule = Schedule(Path(kl=(0.1, 0.5)), steps=100)
+    schedule = Schedule(PathControl(kl=(0.1, 0.5)), steps=100)
     assert run(schedule, [0.2, 0.05, 0.2, 0.0, 0.3, 0.45]) == ([1], 6)
 
 
 def test_several_crossings_in_one_step_are_one_point() -> None:
-    assert run(Schedule(Path(kl=(0.1, 0.5, 2.0)), steps=100), [0.9, 0.9, 2.0]) == ([1, 3], 3)
+    assert run(Schedule(PathControl(kl=(0.1, 0.5, 2.0)), steps=100), [0.9, 0.9, 2.0]) == ([1, 3], 3)
 
 
 def test_a_path_that_stays_short_of_its_grid_ends_with_its_steps_and_is_measured_there() -> None:
-    assert run(Schedule(Path(kl=(0.1, 5.0)), steps=4), [0.0, 0.2, 0.2, 0.3, 0.3]) == ([2, 4], 4)
+    assert run(Schedule(PathControl(kl=(0.1, 5.0)), steps=4), [0.0, 0.2, 0.2, 0.3, 0.3]) == ([2, 4], 4)
 
 
 @pytest.mark.parametrize("kl", [-0.3, math.nan])
 def test_kl_that_is_negative_or_missing_crosses_nothing(kl: float) -> None:
-    assert run(Schedule(Path(kl=(0.1,)), steps=9), [kl] * 3) == ([], 3)
+    assert run(Schedule(PathControl(kl=(0.1,)), steps=9), [kl] * 3) == ([], 3)
 
 
 @pytest.mark.parametrize("control", [Penalty(points=1), Target(points=1)])
@@ -67,7 +67,7 @@ def test_more_points_than_steps_measures_every_step() -> None:
 
 
 def test_a_restored_schedule_goes_on_as_if_nothing_had_happened() -> None:
-    kls, control = [0.05, 0.2, 0.6, 0.1, 0.7, 2.5], Path(kl=(0.1, 0.5, 2.0))
+    kls, control = [0.05, 0.2, 0.6, 0.1, 0.7, 2.5], PathControl(kl=(0.1, 0.5, 2.0))
     whole = run(Schedule(control, 50), kls)
     first, second = Schedule(control, 50), Schedule(control, 50)
     before, _ = run(first, kls[:3])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from training.checkpoints import SEAL, latest, seal
+from training.store.checkpoints import SEAL, latest, seal
 
 
 def checkpoint(folder: Path, step: int, *, sealed: bool = True) -> Path:

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
-from training import catalogue, cli, doctor
+from training import cli, doctor
+from training.config import catalogue
 from training.errors import Diverged, UserError
 
 CHECKOUT = Path(__file__).parents[2]
@@ -213,7 +214,8 @@ def test_list_describes_every_registered_part(capsys: pytest.CaptureFixture[str]
 
 def test_listing_loads_no_torch() -> None:
     code = (
-        "import sys; from training.catalogue import catalogue; catalogue(); sys.exit('torch' in sys.modules)"
+        "import sys; from training.config.catalogue import catalogue; catalogue(); "
+        "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT).returncode == 0
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from synthetic import write_experiment
 
-from analysis.comparison import POOL, Side, compare, draw_seeds, side_names
-from analysis.records import Experiment
-from analysis.tables import Tables, tables
-from analysis.traced import Traced, first_passage
+from analysis.equal_kl.comparison import POOL, Side, compare, draw_seeds, side_names
+from analysis.equal_kl.traced import Traced, first_passage
+from analysis.records.experiment import Experiment
+from analysis.tables.tables import Tables, tables
 
 GRID = (0.0, 0.3, 0.7, 1.5, 3.0, 5.0, 9.0)
 GAIN = {"rloo": 0.0, "dpo": 0.25, "kto": 0.0}

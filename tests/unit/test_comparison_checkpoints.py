@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from synthetic import write_experiment
 
-from analysis.checkpoints import agreement
-from analysis.contracts import BETWEEN, SCHEMA, read_table, write_table
-from analysis.kl_grids import kl_grids
-from analysis.records import Experiment, Run
-from analysis.tables import Tables, tables
-from training.interpolate import mean_kl
+from analysis.equal_kl.interpolated import agreement
+from analysis.records.contracts import BETWEEN, SCHEMA, read_table, write_table
+from analysis.records.experiment import Experiment, Run
+from analysis.report.grids_kl import kl_grids
+from analysis.tables.tables import Tables, tables
+from training.stages.interpolate import mean_kl
 
 GRID = (0.0, 0.3, 0.7, 1.5, 3.0, 5.0, 9.0)
 DROP = -2.0

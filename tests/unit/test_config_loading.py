@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_schema import BASE, Dpo, Proxy, Rloo, Root, Scratch, load, message, one, write
 
-from training.loading import resolved_yaml
+from training.config.load import resolved_yaml
 
 
 @pytest.fixture(autouse=True)
@@ -121,5 +121,5 @@ def test_any_text_and_number_survives_being_saved(notes: list[str], cap: float) 
 
 
 def test_loading_a_config_loads_no_torch() -> None:
-    code = "import sys, training.loading, training.config; sys.exit('torch' in sys.modules)"
+    code = "import sys, training.config.load, training.config.schema; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2]).returncode == 0

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from training.loading import load
-from training.plan import plan
+from training.config.load import load
+from training.engine.plan import plan
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 # What lies under accelerate/ is read by `accelerate launch`, not by overopt.

@@ -12,8 +12,8 @@ from tiny import language_model
 
 from reward_models.annotators.base import Judged
 from reward_models.annotators.surface import Surface
-from training.enumeration import Enumeration
-from training.worlds import EnumerableWorld, artefact
+from training.exact.enumeration import Enumeration
+from training.worlds import EnumerableWorld, built_world
 from training.worlds.base import WorldData
 from training.worlds.enumerable import PRAISE
 
@@ -29,8 +29,8 @@ def data() -> WorldData:
 @pytest.fixture(scope="module")
 def enumeration(tmp_path_factory: pytest.TempPathFactory, data: WorldData) -> Enumeration:
     folder = tmp_path_factory.mktemp("world")
-    artefact.save(WORLD, data, folder)
-    return Enumeration.of(artefact.BuiltWorld(folder))
+    built_world.save(WORLD, data, folder)
+    return Enumeration.of(built_world.BuiltWorld(folder))
 
 
 # ---------------------------------------------------------------- items
@@ -74,8 +74,8 @@ def test_demonstrations_fit_and_follow_the_demonstrator(data: WorldData) -> None
 @pytest.mark.parametrize(("colours", "longest"), [(2, 2), (4, 3), (3, 4)])
 def test_the_number_of_completions_is_foretold(tmp_path: Path, colours: int, longest: int) -> None:
     world = EnumerableWorld(colours=colours, max_completion_tokens=longest)
-    artefact.save(world, world.build(0, 4, 4), tmp_path)
-    tree = Enumeration.of(artefact.BuiltWorld(tmp_path)).tree
+    built_world.save(world, world.build(0, 4, 4), tmp_path)
+    tree = Enumeration.of(built_world.BuiltWorld(tmp_path)).tree
     assert len(tree.completions) == len(set(tree.completions)) == world.completions
     assert tree.vocabulary == world.vocabulary and tree.length.max() == longest
 

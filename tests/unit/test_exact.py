@@ -7,8 +7,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from analysis import exact
-from analysis.exact import Tree
+from analysis.pool import exact
+from analysis.pool.exact import Tree
 
 TREE = Tree.of(vocabulary=3, longest=3, eos=1)
 

@@ -10,12 +10,12 @@ import pytest
 from drawing import draw_soundly
 from synthetic import write_experiment
 
-from analysis.comparison import POOL
+from analysis.equal_kl.comparison import POOL
 from analysis.figures import FIGURES, Material, draw_all
-from analysis.figures.paths import MEAN, cases, long_rows, path_points, peak, with_seed_means
-from analysis.figures.style import paper_style
-from analysis.records import Experiment
-from analysis.tables import tables
+from analysis.figures.drawing.path_rows import MEAN, cases, long_rows, path_points, peak, with_seed_means
+from analysis.figures.drawing.style import paper_style
+from analysis.records.experiment import Experiment
+from analysis.tables.tables import tables
 
 SMALL_GRID = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 

@@ -7,15 +7,15 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import binom, norm
 
-from analysis.bootstrap import UnitDraws, draw_clusters, percentile_interval
-from analysis.curves import Curve
-from analysis.fits import LawCurve
-from analysis.forecast import Forecast, from_base_samples, from_early_points
-from analysis.law_fit import fit_curve
-from analysis.law_scores import score_laws, score_table
-from analysis.laws import LAWS
-from analysis.prediction import crps, log_scores, predict, split
-from analysis.recovery import Design, synthetic_curve
+from analysis.estimators.bootstrap import UnitDraws, draw_clusters, percentile_interval
+from analysis.laws.curve import Curve
+from analysis.laws.fit import fit_curve
+from analysis.laws.fit_tables import LawCurve
+from analysis.laws.forecast import Forecast, from_base_samples, from_early_points
+from analysis.laws.forms import LAWS
+from analysis.laws.held_out import score_laws, score_table
+from analysis.laws.predict import crps, log_scores, predict, split
+from analysis.laws.recovery import Design, synthetic_curve
 
 REPLICATES = 400
 

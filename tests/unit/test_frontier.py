@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.frontier import EFFECTIVE, RESIDUAL_COLUMNS, RESIDUAL_SCORES, Tilted, residuals
-from analysis.frontier_behaviour import PoolProbing
+from analysis.behaviour.frontier import PoolProbing
+from analysis.pool.frontier import EFFECTIVE, RESIDUAL_COLUMNS, RESIDUAL_SCORES, Tilted, residuals
 from analysis.probes import PROBES, Evidence
 
 

@@ -12,10 +12,10 @@ import torch
 from rollouts import METHODS, job, make_home
 from tiny import PAD, absolute_model, build_world, language_model
 
-from analysis.records import Point
-from training import budget
-from training.observe import hidden_states
-from training.sample import load_policy
+from analysis.records.experiment import Point
+from training.methods import kl_control
+from training.sampling.points import hidden_states
+from training.sampling.sample import load_policy
 from training.worlds.quiz.grammar import answer
 from training.worlds.quiz.world import QuizWorld
 
@@ -58,7 +58,7 @@ def test_the_quiz_opens_every_answer_as_it_says() -> None:
 
 
 def test_points_keep_them_and_training_does_not_notice(home: Path, tmp_path: Path) -> None:
-    control = budget.Path(kl=(0.01, 50.0))
+    control = kl_control.PathControl(kl=(0.01, 50.0))
     for name, hidden in (("with", True), ("without", False)):
         METHODS["rloo"].train(job(home, tmp_path / name, control=control, measure=True, hidden_states=hidden))
     weights = [load_policy(tmp_path / name / "model").state_dict() for name in ("with", "without")]

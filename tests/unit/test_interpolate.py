@@ -11,14 +11,15 @@ import pytest
 import torch
 from rollouts import METHODS, Silent, job, make_home
 
-from analysis.contracts import read_json
-from training import budget, observe
-from training.interpolate import EVALUATIONS, TOLERANCE, Checkpoint, Line, interpolate, mean_kl, place
-from training.observe import Observer, weights_file
-from training.sample import load_policy
+from analysis.records.contracts import read_json
+from training.methods import kl_control
+from training.sampling import points
+from training.sampling.points import Observer, weights_file
+from training.sampling.sample import load_policy
+from training.stages.interpolate import EVALUATIONS, TOLERANCE, Checkpoint, Line, interpolate, mean_kl, place
+from training.stages.task import Task
 from training.streams import stream
-from training.task import Task
-from training.worlds.artefact import BuiltWorld
+from training.worlds.built_world import BuiltWorld
 
 WANTED = [0.03, 0.1, 0.2]
 SEED = stream(0, "observe")
@@ -34,7 +35,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A path of RLOO with weights kept at its points."""
     out = tmp_path_factory.mktemp("run")
-    settings = {"control": budget.Path(kl=(0.02, 0.1, 0.3)), "steps": 40, "observe_seed": SEED}
+    settings = {"control": kl_control.PathControl(kl=(0.02, 0.1, 0.3)), "steps": 40, "observe_seed": SEED}
     METHODS["rloo"].train(job(home, out, **settings, measure=True, keep_weights=True))
     return out
 
@@ -154,7 +155,7 @@ def test_weights_that_could_not_be_written_leave_no_point(
         raise InterruptedError
 
     with monkeypatch.context() as patched:
-        patched.setattr(observe, "save_model", torn)
+        patched.setattr(points, "save_model", torn)
         with pytest.raises(InterruptedError):
             observer.point(3, reference)
     assert not list(tmp_path.rglob("*.*"))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from training.journal import Journal, follow
+from training.store.journal import Journal, follow
 
 
 def steps(path: Path) -> list[int]:

@@ -13,7 +13,7 @@ import torch
 from tiny import absolute_model, language_model, log_prob, log_probs, sequences
 from transformers import PreTrainedModel
 
-from training import kl
+from training.sampling import kl
 
 A, B, EOS = 0, 1, 2
 PROMPT = (A, B, A)

@@ -12,12 +12,12 @@ from drawing import draw_soundly
 from synthetic import write_experiment
 from synthetic_quiz import Behaviour
 
-from analysis import knowing as study
+from analysis.behaviour import knowing as study
+from analysis.estimators.linear_probe import Facts, LinearProbe
 from analysis.figures import FIGURES, Material
-from analysis.linear_probe import Facts, LinearProbe
-from analysis.points import RunCurves
-from analysis.records import Experiment, RecordError, read_table, write_table
-from analysis.tables import _evidence, tables
+from analysis.records.experiment import Experiment, RecordError, read_table, write_table
+from analysis.records.run_curves import RunCurves
+from analysis.tables.tables import _evidence, tables
 
 WIDTH = 24
 

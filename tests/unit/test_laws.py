@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.bootstrap import ClusterSums, UnitDraws, draw_clusters
-from analysis.curves import Curve, Measured
-from analysis.law_fit import Fit, fit_curve
-from analysis.law_replicates import spread_of
-from analysis.laws import LAWS, Law
+from analysis.estimators.bootstrap import ClusterSums, UnitDraws, draw_clusters
+from analysis.laws.curve import Curve, Measured
+from analysis.laws.fit import Fit, fit_curve
+from analysis.laws.forms import LAWS, Law
+from analysis.laws.replicates import spread_of
 
 PLANTED = {
     "best_of_n": (0.9, 0.3, np.nan),

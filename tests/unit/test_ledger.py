@@ -10,9 +10,9 @@ import pytest
 from synthetic import write_experiment
 
 from analysis.behaviour.ledger import GROUPS, strata
-from analysis.behaviour.shapley import PairModel, shapley
-from analysis.records import Experiment, write_table
-from analysis.tables import tables
+from analysis.estimators.shapley import PairModel, shapley
+from analysis.records.experiment import Experiment, write_table
+from analysis.tables.tables import tables
 
 ROWS, PROMPTS = 4000, 400
 

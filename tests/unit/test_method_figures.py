@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from synthetic import write_experiment
 
-from analysis.comparison import POOL
+from analysis.equal_kl.comparison import POOL
 from analysis.figures import FIGURES, Material
+from analysis.figures.drawing.method_looks import FRONTIER, LOOKS, method_looks
+from analysis.figures.drawing.style import PAGE, paper_style
 from analysis.figures.equal_kl import MOST
-from analysis.figures.law_forms import REGION
-from analysis.figures.method_looks import FRONTIER, LOOKS, method_looks
-from analysis.figures.style import PAGE, paper_style
-from analysis.records import Experiment
-from analysis.tables import tables
+from analysis.figures.laws import REGION
+from analysis.records.experiment import Experiment
+from analysis.tables.tables import tables
 
 SEVEN = ("rloo", "grpo", "ppo", "dpo", "kto", "online_dpo", "best_of_n_distilled")
 

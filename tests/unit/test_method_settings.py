@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import yaml
 
-from training.budget import Path as KLPath
-from training.budget import Target
+from training.config.load import load
+from training.engine.plan import plan
 from training.errors import UserError
-from training.loading import load
 from training.methods import BestOfN, BestOfNDistilled, Dpo, Kto
-from training.plan import plan
+from training.methods.kl_control import PathControl as KLPath
+from training.methods.kl_control import Target
 
 SMOKE = Path(__file__).parents[2] / "configs" / "smoke.yaml"
 

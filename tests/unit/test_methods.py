@@ -13,16 +13,16 @@ from rollouts import GENERATIONS, METHODS, PROMPTS, Silent, job, make_home
 from safetensors.torch import load_model
 from tiny import PAD
 
-from training import budget, kl
-from training.methods import Grpo, Ppo
+from training.methods import Grpo, Ppo, kl_control
 from training.methods.base import TrainedMethod
-from training.methods.grpo_trainer import GrpoKLTrainer
-from training.methods.ppo_trainer import PpoTrainer, advantages
-from training.sample import load_policy
+from training.methods.trainers.grpo import GrpoKLTrainer
+from training.methods.trainers.ppo import PpoTrainer, advantages
+from training.sampling import kl
+from training.sampling.sample import load_policy
 
 TRAINED = [name for name, method in METHODS.items() if isinstance(method, TrainedMethod)]
 STEPS = 4
-PATH = budget.Path(kl=(0.01, 0.1, 50.0))
+PATH = kl_control.PathControl(kl=(0.01, 0.1, 50.0))
 
 
 @pytest.fixture(scope="module")

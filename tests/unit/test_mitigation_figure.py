@@ -12,8 +12,8 @@ from drawing import draw_soundly
 from synthetic import write_experiment
 
 from analysis.figures import FIGURES, Material
-from analysis.records import Experiment, read_table, write_table
-from analysis.tables import tables
+from analysis.records.experiment import Experiment, read_table, write_table
+from analysis.tables.tables import tables
 
 COST = -0.25
 """What the mitigation adds to gold and oracle per unit of d."""

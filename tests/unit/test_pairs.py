@@ -10,8 +10,8 @@ import pytest
 from tiny import build_world, language_model
 
 from reward_models.annotators import BradleyTerry, Oversight, PartialVerification, Surface
-from training import pairs
-from training.worlds.artefact import BuiltWorld
+from training.sampling import pairs
+from training.worlds.built_world import BuiltWorld
 
 COUNT = 90  # more pairs than the 60 prompts
 

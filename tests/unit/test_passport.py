@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from synthetic import write_experiment
 
-from analysis.kl_grids import kl_grids
-from analysis.passport import CONVENTIONS, NOT_RECORDED
-from analysis.records import Experiment
-from analysis.tables import Tables, tables
+from analysis.equal_kl.passport import CONVENTIONS, NOT_RECORDED
+from analysis.records.experiment import Experiment
+from analysis.report.grids_kl import kl_grids
+from analysis.tables.tables import Tables, tables
 
 GRID = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from training import plan as planning
-from training.config import Experiment
-from training.fingerprint import CODE, ROOT, contents
-from training.plan import plan
-from training.planned import Plan, Stage
+from training.config.schema import Experiment
+from training.engine import plan as planning
+from training.engine.plan import plan
+from training.engine.stage import Plan, Stage
+from training.store.code_identity import ROOT, contents
 
 BASE: dict[str, Any] = {
     "name": "base",
@@ -293,8 +293,3 @@ def test_changed_code_remakes_what_it_decides_and_what_follows(monkeypatch: pyte
     have, fingerprint = {stage.name for stage in planned().stages}, planning.fingerprint
     monkeypatch.setattr(planning, "fingerprint", lambda stage: fingerprint(stage) + "x" * (stage == "labels"))
     assert {stage.title for stage in planned().stages if stage.name not in have} == LABELLED
-
-
-def test_every_stage_is_fingerprinted_by_code_that_exists() -> None:
-    places = {place for stage in planned().stages for place in CODE[stage.identity.stage]}
-    assert all((ROOT / place).exists() for place in places)

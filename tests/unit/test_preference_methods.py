@@ -13,13 +13,14 @@ from rollouts import METHODS, job, make_home
 from tiny import EOS, PAD
 
 from reward_models.reward import RewardModel
-from training import kl
-from training.methods import Dpo, Kto, offline_trainer
-from training.methods.offline_trainer import TokenKtoTrainer, laid_out, preferences, unpaired
-from training.methods.online_dpo_trainer import OnlineDpoKLTrainer
-from training.methods.steering import ProxyReward
-from training.sample import load_policy
-from training.worlds.artefact import BuiltWorld
+from training.methods import Dpo, Kto
+from training.methods.trainers import offline
+from training.methods.trainers.offline import TokenKtoTrainer, laid_out, preferences, unpaired
+from training.methods.trainers.online_dpo import OnlineDpoKLTrainer
+from training.methods.trainers.parts import ProxyReward
+from training.sampling import kl
+from training.sampling.sample import load_policy
+from training.worlds.built_world import BuiltWorld
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +102,7 @@ def test_trl_trains_on_the_ids_as_sampled(
     rows = preferences(method, run)
     expected = laid_out(method, run, unpaired(rows) if name == "kto" else rows)
     seen: list[list[int]] = []
-    trainer = getattr(offline_trainer, f"Token{name.title()}Trainer")
+    trainer = getattr(offline, f"Token{name.title()}Trainer")
     compute = trainer.compute_loss
 
     def spied(self: Any, model: Any, inputs: Any, *rest: Any, **more: Any) -> Any:

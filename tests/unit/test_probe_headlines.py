@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from scripted import Script
 
-from analysis.points import POINT_COLUMNS
 from analysis.probes import PROBES, SHARE, Evidence
 from analysis.probes.base import rate
-from analysis.run_tables import RUN_COLUMNS
+from analysis.records.run_curves import POINT_COLUMNS
+from analysis.tables.runs import RUN_COLUMNS
 
 HEADLINES = {name: probe for name, probe in PROBES.items() if probe.headline is not None}
 Plant = Callable[[Script, float], object]

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from synthetic import write_experiment
 
-from analysis.points import TEXT, RunCurves
 from analysis.probes import PROBES, declined
-from analysis.records import Experiment
-from analysis.tables import points_of, tables
+from analysis.records.experiment import Experiment
+from analysis.records.run_curves import TEXT, RunCurves
+from analysis.tables.tables import points_of, tables
 
 
 def test_answers_carry_the_text_of_their_own_sample(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 from scripted import Script
 
 from analysis.probes import PROBES
-from analysis.probes.asked import Asked
+from analysis.probes.answers import Asked
 from analysis.probes.base import SHARE
 
 

@@ -9,9 +9,8 @@ import pandas as pd
 import pytest
 from tiny import tokenizer
 
-from training.dialogue import DIALOGUE, Dialogue
-from training.errors import UserError
-from training.questions import (
+from training.audit.chat_format import DIALOGUE, Dialogue
+from training.audit.questions import (
     ARMS,
     CONFIDENT,
     HEDGED,
@@ -19,6 +18,7 @@ from training.questions import (
     read_questions,
     sycophancy_arms,
 )
+from training.errors import UserError
 
 TRUTHFULQA = Path(__file__).parents[3] / "shared" / "data" / "truthfulqa" / "TruthfulQA.csv"
 HEAD = "Question,Best Answer,Incorrect Answers,Source\n"

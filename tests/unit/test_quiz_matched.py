@@ -10,13 +10,13 @@ import pytest
 from rollouts import make_home
 from synthetic import write_experiment
 
-from analysis.audit import BIASES, QUADRUPLE, audit_table
-from analysis.records import Experiment, RecordError
-from analysis.tables import tables
-from training.journal import Journal
-from training.score import score_matched
-from training.task import Task
-from training.worlds.quiz import QuizWorld, matched
+from analysis.audit.reward_models import BIASES, QUADRUPLE, audit_table
+from analysis.records.experiment import Experiment, RecordError
+from analysis.tables.tables import tables
+from training.stages.score import score_matched
+from training.stages.task import Task
+from training.store.journal import Journal
+from training.worlds.quiz import QuizWorld, matched_completions
 from training.worlds.quiz.grammar import EVIDENCE, PRAISE
 
 WORLD = QuizWorld.model_validate(
@@ -95,8 +95,8 @@ def test_agreement_and_correction_are_said_and_every_phrase_takes_its_turn(parse
 def test_they_fit_and_stay_few(parsed: pd.DataFrame, items: pd.DataFrame) -> None:
     assert parsed["completion"].str.split().str.len().max() < WORLD.max_completion_tokens
     copies = [items.assign(**{c: items[c] + f"/{i}" for c in ("cluster", "item_id")}) for i in range(12)]
-    many = matched.completions(pd.concat(copies, ignore_index=True))
-    assert many["cluster"].nunique() == matched.MOST_CLUSTERS and len(many) < 5000
+    many = matched_completions.completions(pd.concat(copies, ignore_index=True))
+    assert many["cluster"].nunique() == matched_completions.MOST_CLUSTERS and len(many) < 5000
 
 
 # ---------------------------------------------------------------- valued, and read again

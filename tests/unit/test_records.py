@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from synthetic import write_experiment
 
-from analysis.points import RunCurves
-from analysis.records import Experiment, RecordError, read_table, write_table
+from analysis.records.experiment import Experiment, RecordError, read_table, write_table
+from analysis.records.run_curves import RunCurves
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from scipy.stats import binom
 
-from analysis.recovery import Design, study
+from analysis.laws.recovery import Design, study
 
 SWEEPS, REPLICATES = 150, 250
 

@@ -13,11 +13,11 @@ import pandas as pd
 import pytest
 from synthetic import Behaviour, write_experiment
 
-from analysis.excerpts import excerpts
-from analysis.findings import findings, headline
-from analysis.records import Experiment
-from analysis.report import write_report
-from analysis.tables import tables
+from analysis.records.experiment import Experiment
+from analysis.report.excerpts import excerpts
+from analysis.report.findings import findings, headline
+from analysis.report.write import write_report
+from analysis.tables.tables import tables
 
 GRID = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 28.0)
 

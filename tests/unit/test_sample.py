@@ -16,7 +16,7 @@ from tiny import EOS, PAD, language_model, log_prob, log_probs, sequences, token
 from transformers import GenerationConfig, PreTrainedModel
 
 from reward_models.backbone import Pretrained
-from training import sample
+from training.sampling import sample
 
 WORDS = tokenizer(["a", "b"])  # and <pad>, <eos>, <unk>: five tokens, all of which a random policy says
 POLICY = language_model(5, seed=1)

@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from analysis.scale import TIE, standardise, win_rates
+from analysis.records.scale import TIE, standardise, win_rates
 
 
 def by_hand(score: np.ndarray, item: np.ndarray, start: np.ndarray, start_item: np.ndarray) -> list[float]:

@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file
 
 from reward_models.gold import Programmatic
 from training.errors import Diverged
-from training.score import Scorer
-from training.worlds.artefact import BuiltWorld
+from training.stages.score import Scorer
+from training.worlds.built_world import BuiltWorld
 
 
 @pytest.fixture(scope="module")

@@ -13,15 +13,15 @@ from pydantic import ValidationError
 from test_plan import BASE, LABELLED, STARVED, names, planned, proxy, redone
 from tiny import build_world
 
-from analysis import records
-from training import stages
-from training.config import Experiment
+from analysis.records.experiment import Experiment as Recorded
+from training.config.schema import Experiment
+from training.engine.plan import plan
 from training.errors import UserError
-from training.export import Records
-from training.journal import Journal
-from training.plan import plan
-from training.selection import choose, pairs_needed
-from training.task import Task
+from training.follow.records import Records
+from training.sampling.pair_shares import choose, pairs_needed
+from training.stages import proxy as proxy_stages
+from training.stages.task import Task
+from training.store.journal import Journal
 
 FIELD = "user_reliability"
 
@@ -175,7 +175,7 @@ def test_the_records_tell_figures_what_a_proxy_is(tmp_path: Path) -> None:
     reliable = {"pairs": 60, "user_reliability": 0.9, "dose": dose, "annotator": {"type": "bradley_terry"}}
     config = Experiment.model_validate(BASE | {"proxies": {**BASE["proxies"], "starved": reliable}})
     Records(config, plan(config), tmp_path, tmp_path / "store").begin()
-    proxies = records.Experiment.read(tmp_path).proxies
+    proxies = Recorded.read(tmp_path).proxies
     common = {"seeds": 1, "user_reliability": None, "monitored_share": None, "dose": None}
     common |= {"annotator": "partial_verification"}
     assert proxies["ample"] == {**common, "pairs": 300}
@@ -216,7 +216,7 @@ def labelled(inputs: dict[str, Path], out: Path, replicate: int = 0, **settings:
     start = replicate * WINDOW
     common = {"seed": 5, "replicate": replicate, "annotator": {"type": "bradley_terry", "temperature": 3.0}}
     task = Task(out, {**common, "start": start, "count": COUNT, **settings}, inputs, Journal(out / "journal"))
-    stages.label(task)
+    proxy_stages.label(task)
     table = pd.read_parquet(out / "preferences.parquet")
     table["pair"] = table["chosen_ids"].str[0]
     return table.set_index("pair")

@@ -12,9 +12,9 @@ from synthetic_behaviours import planted_paths, read_column
 
 from analysis.behaviour.rates import Rates
 from analysis.behaviour.spectrum import cohens_h, lower_bands, onsets, simultaneous_margin, spectrum
-from analysis.bootstrap import draw_clusters
-from analysis.records import Experiment
-from analysis.tables import tables
+from analysis.estimators.bootstrap import draw_clusters
+from analysis.records.experiment import Experiment
+from analysis.tables.tables import tables
 
 GRID = (0.0, 0.25, 1.0, 2.25, 4.0, 6.25, 9.0)
 

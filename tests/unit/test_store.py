@@ -11,17 +11,17 @@ from typing import Any
 
 import pytest
 
-from training import durable
 from training.errors import UserError
-from training.lock import locked
-from training.store import MANIFEST, Building, Identity, Store
+from training.store import atomic
+from training.store.artefacts import MANIFEST, Building, Identity, Store
+from training.store.lock import locked
 
 SFT = Identity("sft", {"sft": {"learning_rate": 0.001, "steps": 10}}, {"world": "w0"}, "c0", "policy")
 
 
 def write_two_files(building: Building) -> dict[str, Any]:
-    durable.write_bytes(building.path / "weights.bin", b"\x00\x01" * 500)
-    durable.write_json(building.path / "deep" / "card.json", {"accuracy": 0.75})
+    atomic.write_bytes(building.path / "weights.bin", b"\x00\x01" * 500)
+    atomic.write_json(building.path / "deep" / "card.json", {"accuracy": 0.75})
     return {"accuracy": 0.75}
 
 
@@ -141,7 +141,7 @@ def test_links_out_of_an_artefact_are_refused(tmp_path: Path) -> None:
 
 def test_an_artefact_from_the_future_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as future:
-        future.setattr("training.store.SCHEMA", 99)
+        future.setattr("training.store.artefacts.SCHEMA", 99)
         path = Store(tmp_path).do(SFT, write_two_files).path
     with pytest.raises(UserError, match="newer version"):
         Store(tmp_path).find(SFT)
@@ -159,8 +159,8 @@ def test_files_are_linked_into_a_run_directory(
         monkeypatch.setattr(os, "link", no_links)
     artefact = Store(tmp_path / "store").do(SFT, write_two_files)
     run = tmp_path / "run"
-    durable.write_json(run / "manifest.json", {})
-    durable.write_bytes(run / "weights.bin", b"older")
+    atomic.write_json(run / "manifest.json", {})
+    atomic.write_bytes(run / "weights.bin", b"older")
     for _ in range(2):
         artefact.link_into(run)
     files = sorted(path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file())
@@ -214,19 +214,19 @@ def test_a_full_disk_says_how_much_is_free(tmp_path: Path, monkeypatch: pytest.M
     usage = shutil.disk_usage(tmp_path)._replace(free=3 * 2**20)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     words = f"3 MiB are free on the disk of {tmp_path}"
-    with pytest.raises(UserError, match=words), durable.disk_errors(tmp_path / "not" / "yet"):
+    with pytest.raises(UserError, match=words), atomic.disk_errors(tmp_path / "not" / "yet"):
         raise OSError(errno.ENOSPC, "full")
 
 
 def test_json_is_strict(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON"):
-        durable.write_json(tmp_path / "a.json", {"a": float("nan")})
+        atomic.write_json(tmp_path / "a.json", {"a": float("nan")})
     assert not os.listdir(tmp_path)
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
-    durable.write_json(tmp_path / "a.json", {"a": 1})
-    with pytest.raises(RuntimeError), durable.replacing(tmp_path / "a.json") as temporary:
+    atomic.write_json(tmp_path / "a.json", {"a": 1})
+    with pytest.raises(RuntimeError), atomic.replacing(tmp_path / "a.json") as temporary:
         temporary.write_text("torn")
         raise RuntimeError
     assert (tmp_path / "a.json").read_text() == '{\n  "a": 1\n}\n'

@@ -13,10 +13,10 @@ import pandas as pd
 import pytest
 from synthetic import BEST_OF_N, RL, Behaviour, rl_law, write_experiment
 
-from analysis.points import RunCurves
-from analysis.records import Experiment
-from analysis.summary import summary
-from analysis.tables import Tables, tables
+from analysis.records.experiment import Experiment
+from analysis.records.run_curves import RunCurves
+from analysis.report.summary import summary
+from analysis.tables.tables import Tables, tables
 
 GRID = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 24.0)
 

@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 from synthetic import Behaviour, write_experiment
 
-from analysis.points import RunCurves
 from analysis.probes import PROBES, Evidence, Rate, capability_gate
 from analysis.probes.base import rate
-from analysis.records import Experiment
-from analysis.tables import tables
+from analysis.records.experiment import Experiment
+from analysis.records.run_curves import RunCurves
+from analysis.tables.tables import tables
 
 
 def _measure(tmp_path: Path, behaviour: Behaviour, clusters: int = 240) -> Mapping[str, Rate]:

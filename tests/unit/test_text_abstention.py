@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from training.worlds.abstention import ABSTENTIONS
-from training.worlds.text import TextWorld
+from training.worlds.text.abstention import ABSTENTIONS
+from training.worlds.text.world import TextWorld
 
 PARSER = TextWorld(path="any.jsonl")
 

@@ -16,10 +16,10 @@ from tokenizers import Tokenizer, processors
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from training.errors import UserError
-from training.worlds.source import HubSelection, read_table
-from training.worlds.text import TextWorld
-from training.worlds.text_tokenizer import Bpe, PretrainedTokenizer
-from training.worlds.transcripts import Pairs, Transcripts, family, split_dialogues, without_oldest_turns
+from training.worlds.text.read_rows import HubSelection, read_table
+from training.worlds.text.tokenizer import Bpe, PretrainedTokenizer
+from training.worlds.text.transcripts import Pairs, Transcripts, family, split_dialogues, without_oldest_turns
+from training.worlds.text.world import TextWorld
 
 ALL = HubSelection(None, None, None, None)
 RECORDS = [

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from training.tracking import Tracking, decide
+from training.follow.wandb_mirror import Tracking, decide
 
 pytest.importorskip("wandb")
 
@@ -27,7 +27,9 @@ def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_wandb_is_not_imported_by_the_caller() -> None:
-    script = "import sys, training.tracking as t; t.decide('auto'); sys.exit('wandb' in sys.modules)"
+    script = (
+        "import sys, training.follow.wandb_mirror as t; t.decide('auto'); sys.exit('wandb' in sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(__file__).parents[2])
 
 

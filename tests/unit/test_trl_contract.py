@@ -19,11 +19,11 @@ from tiny import EOS
 from trl import RLOOConfig, RLOOTrainer
 
 from reward_models.reward import RewardModel
-from training import budget
-from training.methods import driver, rloo_trainer
-from training.methods.steering import SMALLEST_BETA
-from training.sample import load_policy
-from training.worlds.artefact import BuiltWorld
+from training.methods import kl_control
+from training.methods.trainers import rloo, training_run
+from training.methods.trainers.parts import SMALLEST_BETA
+from training.sampling.sample import load_policy
+from training.worlds.built_world import BuiltWorld
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Spied]:
     """Three steps of RLOO on a budget, so that β moves."""
     out = tmp_path_factory.mktemp("run")
-    control = budget.Target(points=1, initial_beta=0.3)
+    control = kl_control.Target(points=1, initial_beta=0.3)
     with pytest.MonkeyPatch.context() as patch:
         yield spy(
             patch,
@@ -62,7 +62,7 @@ def test_generations_of_one_prompt_lie_together(run: Spied) -> None:
 
 def test_prompts_come_as_laid_out_and_none_is_left_out(run: Spied, home: Path, tmp_path: Path) -> None:
     seen = [p for rollout in run.rollouts for p in rollout.prompts[::GENERATIONS]]
-    assert seen == driver.prompts(job(home, tmp_path), PROMPTS)["prompt"]
+    assert seen == training_run.prompts(job(home, tmp_path), PROMPTS)["prompt"]
 
 
 def test_reward_functions_get_the_ids_as_sampled_with_their_end(run: Spied) -> None:
@@ -135,7 +135,7 @@ def test_the_reference_is_the_saved_one_and_stays_it(run: Spied, home: Path) -> 
 def test_without_beta_trl_drops_the_reference_so_ours_is_never_zero(home: Path, tmp_path: Path) -> None:
     assert _stock(home, tmp_path, beta=0.0).ref_model is None
     assert _stock(home, tmp_path, beta=SMALLEST_BETA).ref_model is not None
-    args = rloo_trainer.configured(method(beta=0.0), job(home, tmp_path), tmp_path)
+    args = rloo.configured(method(beta=0.0), job(home, tmp_path), tmp_path)
     assert args.beta == SMALLEST_BETA
 
 
@@ -199,7 +199,7 @@ class _Killed(Exception):
 
 def test_a_killed_run_ends_with_the_weights_it_would_have_had(home: Path, tmp_path: Path) -> None:
     """Checkpoints land where we seal them; they bring back weights, optimiser, randomness and controller."""
-    control = budget.Target(points=1, initial_beta=0.3)
+    control = kl_control.Target(points=1, initial_beta=0.3)
     chosen = method(steps=4, checkpoint_every=2)
 
     def train(out: Path, journal: Any) -> Mapping[str, torch.Tensor]:

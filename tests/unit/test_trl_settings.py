@@ -17,8 +17,8 @@ from trl import RewardConfig, RLOOConfig, SFTConfig
 
 from reward_models import bradley_terry
 from reward_models.backbone import Scratch
-from training import sft
-from training.worlds.artefact import BuiltWorld
+from training.stages import sft
+from training.worlds.built_world import BuiltWorld
 
 
 @pytest.fixture(scope="module")

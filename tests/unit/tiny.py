@@ -18,7 +18,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from training.worlds import artefact
+from training.worlds import built_world
 from training.worlds.quiz import QuizWorld
 from training.worlds.quiz.tokenizer import whole_words
 
@@ -113,8 +113,8 @@ def quiz_world() -> QuizWorld:
     )
 
 
-def build_world(folder: Path, eval_items: int = 4) -> artefact.BuiltWorld:
+def build_world(folder: Path, eval_items: int = 4) -> built_world.BuiltWorld:
     """`quiz_world`, built on disk."""
     folder.mkdir(parents=True, exist_ok=True)
-    artefact.save(quiz_world(), quiz_world().build(seed=0, eval_items=eval_items, pool_prompts=4), folder)
-    return artefact.BuiltWorld(folder)
+    built_world.save(quiz_world(), quiz_world().build(seed=0, eval_items=eval_items, pool_prompts=4), folder)
+    return built_world.BuiltWorld(folder)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from training.budget import AnyControl, Path, Target
 from training.methods.base import Method
+from training.methods.kl_control import AnyControl, PathControl, Target
 
 if TYPE_CHECKING:
     from training.methods.job import PolicyJob
@@ -37,15 +37,17 @@ class BestOfN(Method):
     def sizes(self, control: AnyControl, budget: float | None) -> list[int]:
         """Every n to draw at: the smallest whose KL bound reaches each value of a path, or a budget
         (nats)."""
-        from analysis.best_of_n import kl_bound
+        from analysis.pool.best_of_n import kl_bound
 
         n = np.arange(2, self.steps + 1)
-        wanted = control.kl if isinstance(control, Path) else (budget,) if isinstance(control, Target) else ()
+        wanted: tuple[float | None, ...] = ()
+        if isinstance(control, PathControl | Target):
+            wanted = control.kl if isinstance(control, PathControl) else (budget,)
         reached = [np.flatnonzero(kl_bound(n) >= kl) for kl in wanted if kl is not None]
         found = {int(n[places[0]]) for places in reached if len(places)}
         return sorted(found | ({self.steps} if any(not len(places) for places in reached) else set()))
 
     def train(self, job: PolicyJob) -> None:
-        from training.methods.best_of_n_policy import draw_points
+        from training.methods.trainers.best_of_n import draw_points
 
         draw_points(self, job)

@@ -34,6 +34,6 @@ class BestOfNDistilled(Offline):
         return self.prompts
 
     def train(self, job: PolicyJob) -> None:
-        from training.methods.distilled_trainer import train
+        from training.methods.trainers.distilled import train
 
         train(self, job)

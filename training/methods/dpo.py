@@ -44,6 +44,6 @@ class Dpo(Preferences):
         return found
 
     def train(self, job: PolicyJob) -> None:
-        from training.methods.offline_trainer import train_dpo
+        from training.methods.trainers.offline import train_dpo
 
         train_dpo(self, job)

@@ -29,6 +29,6 @@ class Grpo(OnPolicy):
     trl_config: ClassVar[str] = "GRPOConfig"
 
     def train(self, job: PolicyJob) -> None:
-        from training.methods.grpo_trainer import train
+        from training.methods.trainers.grpo import train
 
         train(self, job)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.budget import AnyControl
-from training.journal import Journal
+from training.methods.kl_control import AnyControl
 from training.mitigations import AnyMitigation
-from training.worlds.artefact import BuiltWorld
+from training.store.journal import Journal
+from training.worlds.built_world import BuiltWorld
 
 
 @dataclass(frozen=True)

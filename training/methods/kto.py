@@ -26,6 +26,6 @@ class Kto(Preferences):
         return 2 * self.pairs
 
     def train(self, job: PolicyJob) -> None:
-        from training.methods.offline_trainer import train_kto
+        from training.methods.trainers.offline import train_kto
 
         train_kto(self, job)

@@ -40,6 +40,6 @@ class OnlineDpo(TrainedMethod):
         return self.prompts_per_step
 
     def train(self, job: PolicyJob) -> None:
-        from training.methods.online_dpo_trainer import train
+        from training.methods.trainers.online_dpo import train
 
         train(self, job)

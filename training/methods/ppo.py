@@ -51,6 +51,6 @@ class Ppo(OnPolicy):
         return found
 
     def train(self, job: PolicyJob) -> None:
-        from training.methods.ppo_trainer import train
+        from training.methods.trainers.ppo import train
 
         train(self, job)

@@ -21,6 +21,6 @@ class Rloo(OnPolicy):
     trl_config: ClassVar[str] = "RLOOConfig"
 
     def train(self, job: PolicyJob) -> None:
-        from training.methods.rloo_trainer import train
+        from training.methods.trainers.rloo import train
 
         train(self, job)

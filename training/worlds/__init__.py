@@ -8,7 +8,7 @@ from pydantic import Field
 
 from training.worlds.enumerable import EnumerableWorld
 from training.worlds.quiz import QuizWorld
-from training.worlds.text import TextWorld
+from training.worlds.text.world import TextWorld
 
 AnyWorld = Annotated[QuizWorld | TextWorld | EnumerableWorld, Field(discriminator="type")]
 

@@ -65,7 +65,9 @@ class World(Component):
 
     @property
     def natural_shares(self) -> Mapping[str, float]:
-        """How common by nature is what pairs can be chosen by (see `training.selection`), where it occurs."""
+        """How common by nature is what pairs can be chosen by (see `training.sampling.pair_shares`), where it
+        occurs.
+        """
         return {}
 
     @abstractmethod
@@ -89,7 +91,7 @@ class World(Component):
 
     def matched_completions(self, items: pd.DataFrame) -> pd.DataFrame:
         """Completions that differ in one thing at a time: columns item_id, cluster, variant (named as in
-        `analysis.audit`) and completion. Every cluster has every variant once.
+        `analysis.audit.reward_models`) and completion. Every cluster has every variant once.
 
         Args:
             items: the items of the eval role.

@@ -8,9 +8,9 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from reward_models.component import Component
-from training.worlds.quiz.asked import Asked
 from training.worlds.quiz.facts import DrawnFacts
 from training.worlds.quiz.grammar import FINISH, GATES, Reply
+from training.worlds.quiz.prompt_table import Asked
 from training.worlds.quiz.stances import (
     AUTHORED,
     CHALLENGE,

@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 
 from training.streams import stream
-from training.worlds.quiz import asked as prompts
-from training.worlds.quiz.asked import Asked, named
+from training.worlds.quiz import prompt_table as prompts
 from training.worlds.quiz.conditions import Condition, conditions, reliabilities, shares
 from training.worlds.quiz.facts import DrawnFacts
+from training.worlds.quiz.prompt_table import Asked, named
 from training.worlds.quiz.stances import NONE, OWN, STANCES, STRENGTHS, TEST, Stances
 from training.worlds.quiz.tasks import LENGTHS, MONITORED, NO_TAG, PRIVATE, SHORTEST_RACE, Tasks
 from training.worlds.quiz.wording import OPENINGS, PEOPLE, WORDINGS

@@ -13,8 +13,7 @@ from pydantic import Field, model_validator
 from reward_models.component import Component
 from training.streams import stream
 from training.worlds.base import World, WorldData
-from training.worlds.quiz import matched
-from training.worlds.quiz.asked import Asked
+from training.worlds.quiz import matched_completions
 from training.worlds.quiz.demonstrator import Demonstrator
 from training.worlds.quiz.facts import DrawnFacts, Facts, lexicon
 from training.worlds.quiz.grammar import (
@@ -28,6 +27,7 @@ from training.worlds.quiz.grammar import (
 from training.worlds.quiz.oracle import Oracle
 from training.worlds.quiz.outcome import FIELDS as OUTCOME_FIELDS
 from training.worlds.quiz.outcome import outcome
+from training.worlds.quiz.prompt_table import Asked
 from training.worlds.quiz.prompts import Author
 from training.worlds.quiz.stances import CHALLENGE, Stances
 from training.worlds.quiz.tasks import Tasks
@@ -168,7 +168,7 @@ class QuizWorld(World):
 
     def matched_completions(self, items: pd.DataFrame) -> pd.DataFrame:
         """Answers to known facts, right and wrong, plain and in every style (see `matched`)."""
-        return matched.completions(items)
+        return matched_completions.completions(items)
 
     def _reader(self) -> Reader:
         facts, tasks = self.facts, self.tasks

@@ -1,0 +1,232 @@
+"""Two ways of spending KL compared where both have spent the same: at fixed KL, never at equal β or step.
+
+A *side* is whatever traces a curve over KL: the path runs of one group, method and proxy (all its seeds), or
+the best-of-n pool of one proxy. Its score at KL k is interpolated, linearly in √KL (where the published laws
+are smooth), between the points measured around k. Where both sides have kept their weights, policies
+interpolated between their checkpoints have been measured at k (`analysis.equal_kl.interpolated`): then their
+own scores count.
+
+Paths wobble: KL can fall from one point to the next. A path is therefore read where it *first* reaches k:
+only points at a KL higher than all before count, with a straight line between them. Nothing is extrapolated;
+k ends where the first completed run of either side does.
+
+Intervals are percentiles over replicates of the whole procedure. Where both sides answered the same prompts,
+one draw of prompts serves both, so what is hard about a prompt cancels (`paired`); a pool has prompts of its
+own. With several seeds the bootstrap is nested: proxy seeds are drawn first, jointly for two methods against
+the same proxy, then policy seeds within each. KL is resampled with the scores: errors of the axis are in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.equal_kl.traced import SCORES, Traced, root
+from analysis.estimators.bootstrap import percentile_interval
+from analysis.pool.best_of_n import RELIABLE_RATIO
+from analysis.pool.curves import PoolCurves, PoolGroup
+from analysis.records.run_curves import RunCurves
+
+Floats = NDArray[np.float64]
+
+KL_GRID = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
+"""KL at which sides are compared, in nats: each twice the last."""
+POOL = "best_of_n (pool)"
+BASELINE = "rloo"
+"""What other methods are compared with, where it was run; otherwise the first method of the experiment."""
+
+COMPARISON_COLUMNS = (
+    *("between", "proxy", "method", "a", "b", "kl", "score", "value_a", "value_b"),
+    *("difference", "lo", "hi", "interpolated"),
+    *("runs_a", "runs_b", "proxy_seeds_a", "proxy_seeds_b", "paired"),
+)
+
+
+@dataclass(frozen=True)
+class Side:
+    """What is compared: all seeds of one way of spending KL."""
+
+    name: str
+    """The method, with its group of runs where it has several."""
+    proxy: str
+    proxy_pairs: int
+    proxy_seeds: tuple[int, ...]
+    """Of each curve."""
+    curves: Sequence[Traced]
+    prompts: str
+    """Which prompts were answered: sides with the same are paired."""
+
+    def reaches(self, score: str) -> float:
+        """The largest √KL at which every curve has this score; 0 where one has none."""
+        return min(each.reach(score) for each in self.curves)
+
+    def has_between(self, score: str, kl: float) -> bool:
+        """Whether every curve has a policy between its checkpoints that was measured at `kl` nats."""
+        return all(each.has_between(score, kl) for each in self.curves)
+
+
+def path_sides(curves: Sequence[RunCurves], traced: Mapping[str, Traced]) -> list[Side]:
+    """The completed path runs by group, method and proxy; `traced` is by run_id, one draw of prompts for
+    all."""
+    paths = [e for e in curves if e.run.control == "path" and e.run.run_id in traced]
+    names = side_names((each.run.method, each.run.group) for each in paths)
+    sides = []
+    for method, group, proxy in dict.fromkeys((e.run.method, e.run.group, e.run.proxy) for e in paths):
+        mine = [e for e in paths if (e.run.method, e.run.group, e.run.proxy) == (method, group, proxy)]
+        seeds = tuple(each.run.proxy_seed for each in mine)
+        drawn = [traced[each.run.run_id] for each in mine]
+        sides.append(Side(names[method, group], proxy, mine[0].run.proxy_pairs, seeds, drawn, "evaluation"))
+    return sides
+
+
+def side_names(runs: Iterable[tuple[str, str | None]]) -> dict[tuple[str, str | None], str]:
+    """(method, group of runs) -> what to call it: the method, with its group where it has several."""
+    keys = list(dict.fromkeys(runs))
+    methods = [method for method, _ in keys]
+    return {(m, g): f"{m} ({g})" if methods.count(m) > 1 else m for m, g in keys}
+
+
+def pool_sides(groups: Sequence[PoolGroup[PoolCurves]], pairs: Mapping[str, int]) -> list[Side]:
+    """Best-of-n against every proxy, up to its last reliable n; replicates are already averaged and
+    resampled."""
+    sides = []
+    for group in groups:
+        first = group.replicates[0]
+        use = first.n * RELIABLE_RATIO <= first.samples
+        scores = [name for name in SCORES if name in group.resampled]
+        curve = Traced(
+            root(group.mean("kl")[use]),
+            {name: group.mean(name)[use] for name in scores},
+            root(group.resampled["kl"][:, use]),
+            {name: group.resampled[name][:, use] for name in scores},
+        )
+        seeds = tuple(each.proxy_seed for each in group.replicates)
+        count = pairs.get(group.proxy, 0)
+        sides.append(Side(POOL, group.proxy, count, seeds, [curve], "pool"))
+    return sides
+
+
+def read_at(side: Side, score: str, at: Floats) -> tuple[Floats, Floats]:
+    """Score of every curve at √KL = `at`: (curves, places), and its replicates (replicates, curves,
+    places)."""
+    values, replicates = zip(*(curve.read(score, at) for curve in side.curves), strict=True)
+    return np.stack(values), np.stack(replicates, axis=1)
+
+
+def _read(side: Side, score: str, kl: Floats, between: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """As `read_at`, at `kl` (places,); where `between` (places,) is set, the score of a policy between
+    checkpoints."""
+    values, replicates = read_at(side, score, np.sqrt(kl))
+    for number, curve in enumerate(side.curves):
+        for place in np.flatnonzero(between):
+            values[number, place], replicates[:, number, place] = curve.read_between(score, float(kl[place]))
+    return values, replicates
+
+
+def draw_seeds(
+    rng: np.random.Generator, sides: Sequence[Sequence[int]], replicates: int, *, joint: bool
+) -> list[Floats]:
+    """How often each curve of each side is drawn: per side (replicates, curves). `sides` holds the proxy
+    seed of each curve; with `joint` one draw of proxy seeds serves all sides."""
+    drawn: list[Floats] = []
+    shared: dict[int, NDArray[np.int64]] | None = None
+    for seeds in sides:
+        names = sorted(set(seeds))
+        if shared is None or not joint:
+            draw = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=replicates)
+            shared = {name: draw[:, place] for place, name in enumerate(names)}
+        counts = np.zeros((replicates, len(seeds)))
+        for name in names:
+            runs = np.flatnonzero([seed == name for seed in seeds])
+            counts[:, runs] = rng.multinomial(shared[name] * len(runs), np.full(len(runs), 1 / len(runs)))
+        drawn.append(counts)
+    return drawn
+
+
+def compare(
+    a: Side, b: Side, rng: np.random.Generator, kl: Sequence[float] = KL_GRID, scores: Sequence[str] = SCORES
+) -> pd.DataFrame:
+    """`a` minus `b` at every KL of `kl` that both reach, one row per score and KL: `COMPARISON_COLUMNS`.
+
+    A proxy score is compared under one proxy only: two proxies have two scales.
+    """
+    same = a.proxy == b.proxy
+    paired = a.prompts == b.prompts
+    replicates = min(len(side.curves[0].resampled_d) for side in (a, b))
+    # The replicates of a pool have drawn their proxy seeds already: one curve stands for all.
+    seeds = [side.proxy_seeds if len(side.curves) == len(side.proxy_seeds) else (0,) for side in (a, b)]
+    joint = same and paired and set(seeds[0]) == set(seeds[1])
+    drawn = draw_seeds(rng, seeds, replicates, joint=joint)
+    rows = []
+    for score in scores:
+        if score == "proxy_score" and not same:
+            continue
+        reach = min(a.reaches(score), b.reaches(score))
+        shown = np.array([each for each in kl if each <= reach**2])
+        if not len(shown):
+            continue
+        between = np.array([all(side.has_between(score, each) for side in (a, b)) for each in shown])
+        (value_a, spread_a), (value_b, spread_b) = (
+            seed_mean(*_read(side, score, shown, between), count)
+            for side, count in zip((a, b), drawn, strict=True)
+        )
+        lo, hi = percentile_interval(spread_a - spread_b)
+        block = pd.DataFrame({"kl": shown, "score": score, "value_a": value_a, "value_b": value_b,
+                              "difference": value_a - value_b, "lo": lo, "hi": hi,
+                              "interpolated": np.where(between, "checkpoints", "points")})  # fmt: skip
+        rows.append(block)
+    if not rows:
+        return pd.DataFrame(columns=list(COMPARISON_COLUMNS))
+    frame = pd.concat(rows, ignore_index=True).assign(
+        between="methods" if same else "proxies", proxy=a.proxy if same else f"{a.proxy}, {b.proxy}",
+        method=a.name if a.name == b.name else f"{a.name}, {b.name}",
+        a=a.name if same else a.proxy, b=b.name if same else b.proxy,
+        runs_a=len(a.proxy_seeds), runs_b=len(b.proxy_seeds), proxy_seeds_a=len(set(a.proxy_seeds)),
+        proxy_seeds_b=len(set(b.proxy_seeds)), paired=paired,
+    )  # fmt: skip
+    return frame[list(COMPARISON_COLUMNS)]
+
+
+def seed_mean(values: Floats, replicates: Floats, counts: Floats) -> tuple[Floats, Floats]:
+    """Over the curves of a side: (places,) and (replicates, places)."""
+    share = counts / counts.sum(axis=1, keepdims=True)
+    return values.mean(axis=0), np.einsum("bc,bcp->bp", share, replicates)
+
+
+def default_pairs(sides: Sequence[Side]) -> list[tuple[Side, Side]]:
+    """What a report compares: against every proxy, each side with the baseline's; and within each way of
+    spending KL, each proxy with the one trained on most pairs. Linear in methods and proxies, so it stays
+    readable."""
+    paths = [side for side in sides if side.prompts != "pool"]
+    # The method itself comes before groups of it: those are what it is to be compared with.
+    own = sorted(paths, key=lambda side: (side.name.split(" (")[0] != BASELINE, side.name != BASELINE))
+    first = own[0] if own else None
+    pairs = []
+    for base in (side for side in paths if first is not None and side.name == first.name):
+        pairs += [(side, base) for side in sides if side.proxy == base.proxy and side is not base]
+    for name in dict.fromkeys(side.name for side in sides):
+        mine = sorted((side for side in sides if side.name == name), key=lambda side: side.proxy_pairs)
+        pairs += [(side, mine[-1]) for side in mine[:-1]]
+    return pairs
+
+
+def comparisons(
+    curves: Sequence[RunCurves],
+    groups: Sequence[PoolGroup[PoolCurves]],
+    pairs: Mapping[str, int],
+    traced: Mapping[str, Traced],
+    rng: np.random.Generator,
+) -> pd.DataFrame:
+    """`COMPARISON_COLUMNS` for all `default_pairs`; difference, lo and hi are `a` minus `b` at that KL.
+
+    Between "methods", `a` and `b` are names of sides and `proxy` is what both were optimised against; between
+    "proxies" they are proxies and `method` is the side's name. `interpolated` says between what it was read:
+    the scores of "points", or the weights of "checkpoints".
+    """
+    sides = [*path_sides(curves, traced), *pool_sides(groups, pairs)]
+    frames = [frame for a, b in default_pairs(sides) if len(frame := compare(a, b, rng))]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(COMPARISON_COLUMNS))

@@ -1,0 +1,149 @@
+"""Which curves of an experiment are fitted by which law, and the fits as tables.
+
+Best-of-n pools are fitted by the best-of-n law, path runs by the RL law, gold and oracle alike. Runs under
+any other control are held somewhere by a penalty or a target: they trace no frontier and enter no fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.laws.curve import Curve, Measured
+from analysis.laws.fit import Fit, fit_curve
+from analysis.laws.forms import LAWS, Law
+from analysis.pool.curves import PoolCurves, PoolGroup
+from analysis.records.run_curves import RunCurves
+
+Floats = NDArray[np.float64]
+
+TRUTHS = ("gold", "oracle")
+
+_ESTIMATES = tuple(f"{name}{end}" for name in ("alpha", "beta", "peak_kl") for end in ("", "_lo", "_hi"))
+FIT_COLUMNS = (
+    *("curve", "method", "proxy", "score", "law", *_ESTIMATES, "alpha_beta_correlation", "r2"),
+    *("peak_inside_data", "n_points", "runs", "proxy_seeds", "refused"),
+)
+BAND_COLUMNS = ("curve", "d", "kl", "value", "lo", "hi")
+REGION_COLUMNS = ("curve", "alpha", "beta")
+
+
+@dataclass(frozen=True)
+class LawCurve:
+    """A curve that a law is fitted to: one score of all path runs of a method and proxy, or of a pool."""
+
+    name: str
+    """`<method>/<proxy>/<gold|oracle>`."""
+    law: Law
+    """The published law of this method."""
+    curve: Curve
+    runs: int
+    proxy_seeds: int
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fit with what it was fitted to."""
+
+    source: LawCurve
+    fit: Fit
+
+
+def pool_law_curves(groups: Sequence[PoolGroup[PoolCurves]], rng: np.random.Generator) -> list[LawCurve]:
+    """One curve per proxy and score over every n >= 2: the estimator is unbiased there, variance weighs."""
+    found = []
+    for group in groups:
+        for score in (name for name in TRUTHS if name in group.resampled):
+            runs = [Measured(each.proxy_seed, each.sums["kl"], each.sums[score]) for each in group.replicates]
+            law = LAWS["best_of_n"]
+            curve = Curve.of(runs, group.counts, rng, law.min_d)
+            found.append(LawCurve(f"best_of_n/{group.proxy}/{score}", law, curve, len(runs), len(runs)))
+    return found
+
+
+def rl_law_curves(curves: Sequence[RunCurves], counts: Floats, rng: np.random.Generator) -> list[LawCurve]:
+    """One curve per method, proxy and score over all its path runs; no other control traces a frontier.
+
+    A failed run counts for the points it left, if any lies where the law is fitted: to drop it would be
+    to fit the survivors. Best-of-n runs are left to the pool, of whose curve they are a few places.
+    """
+    law, found = LAWS["rl"], []
+    paths = [e for e in curves if e.run.control == "path" and e.run.method.split(" (")[0] != "best_of_n"]
+    paths = [each for each in paths if _reaches(each, law.min_d)]
+    for method, proxy in dict.fromkeys((each.run.method, each.run.proxy) for each in paths):
+        runs = [each for each in paths if (each.run.method, each.run.proxy) == (method, proxy)]
+        seeds = {each.run.proxy_seed for each in runs}
+        for score in TRUTHS:
+            if any(each.measured(score) for each in runs):
+                curve = Curve.of([run_measured(each, score) for each in runs], counts, rng, law.min_d)
+                found.append(LawCurve(f"{method}/{proxy}/{score}", law, curve, len(runs), len(seeds)))
+    return found
+
+
+def run_measured(each: RunCurves, score: str) -> Measured:
+    return Measured(each.run.proxy_seed, each.sums["kl"], each.sums[score])
+
+
+def _reaches(each: RunCurves, d: float) -> bool:
+    return bool((each.sums["kl"].mean() >= d**2).any())
+
+
+def fits(law_curves: Sequence[LawCurve]) -> dict[str, Fitted]:
+    """The published law of every curve, fitted to all of it."""
+    return {each.name: Fitted(each, fit_curve(each.law, each.curve)) for each in law_curves}
+
+
+def estimates(fit: Fit) -> dict[str, Any]:
+    """α, β and shape with their intervals; NaN where there is none."""
+    row: dict[str, Any] = {}
+    for name in ("alpha", "beta", "shape"):
+        value, (lo, hi) = getattr(fit, name), getattr(fit, f"{name}_ci") or (np.nan, np.nan)
+        row |= {name: np.nan if value is None else value, f"{name}_lo": lo, f"{name}_hi": hi}
+    return row
+
+
+def curve_names(curve: str) -> Mapping[str, str]:
+    """A curve's name and its parts."""
+    return dict(zip(("method", "proxy", "score"), curve.split("/"), strict=True)) | {"curve": curve}
+
+
+def fit_row(curve: str, entry: Fitted) -> pd.DataFrame:
+    """The fit as one row of `FIT_COLUMNS`."""
+    fit = entry.fit
+    row: dict[str, Any] = {**curve_names(curve), "law": fit.law.name, **estimates(fit)}
+    lo, hi = fit.peak_kl_ci or (np.nan, np.nan)
+    row |= {
+        "alpha_beta_correlation": fit.correlation() if fit.identifiable else np.nan,
+        "r2": fit.r2,
+        "peak_kl": fit.peak_kl,
+        "peak_kl_lo": np.inf if lo is None else lo,
+        "peak_kl_hi": np.inf if hi is None else hi,
+        "peak_inside_data": fit.peak_inside_data,
+        "n_points": fit.n_points,
+        "runs": entry.source.runs,
+        "proxy_seeds": entry.source.proxy_seeds,
+        "refused": fit.refused,
+    }
+    kinds = dict.fromkeys((*_ESTIMATES, "r2"), float) | {"peak_inside_data": object, "refused": object}
+    return pd.DataFrame([row]).astype(kinds)[list(FIT_COLUMNS)]
+
+
+def band(curve: str, entry: Fitted) -> pd.DataFrame:
+    """The fitted law from d = 0 to its last point, `BAND_COLUMNS`; empty where there is no fit."""
+    if not entry.fit.identifiable:
+        return pd.DataFrame()
+    d = np.linspace(0, entry.source.curve.d.max(), 101)
+    value, lo, hi = entry.fit.band(d)
+    return pd.DataFrame({"curve": curve, "d": d, "kl": d**2, "value": value, "lo": lo, "hi": hi})
+
+
+def region(curve: str, entry: Fitted) -> pd.DataFrame:
+    """The outline of the joint 95 % region of (α, β), `REGION_COLUMNS`; empty where there is no fit."""
+    if not entry.fit.identifiable:
+        return pd.DataFrame()
+    return pd.DataFrame(entry.fit.region(), columns=["alpha", "beta"]).assign(curve=curve)

@@ -1,0 +1,161 @@
+"""The pool of π_ref samples: its scores, and the best-of-n curves of each proxy replicate that ranked it.
+
+Gold, oracle and proxy are standardised over the pool (`analysis.records.scale`). Replicates of one proxy are
+averaged; resampling draws proxy replicates, then clusters of prompts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.estimators.bootstrap import ClusterSums, draw_runs, percentile_interval
+from analysis.pool import best_of_n
+from analysis.records.experiment import Experiment, RecordError
+from analysis.records.run_curves import WIN_RATE, SampleKeys, read_scores
+from analysis.records.scale import standardise
+
+Floats = NDArray[np.float64]
+
+CURVES = ("kl", "proxy_score", "gold", "oracle")
+POOL_CURVES = (*CURVES, WIN_RATE)
+POOL_COLUMNS = (
+    *("proxy", "proxy_pairs", "seeds", "n", "reliable", "kl_bound", "sqrt_kl"),
+    *(f"{name}{end}" for name in POOL_CURVES for end in ("", "_lo", "_hi")),
+)
+
+
+@dataclass(frozen=True)
+class ScoredPool:
+    """The pool's scores, standardised over the pool: what every curve is computed from."""
+
+    scores: Mapping[str, Floats]
+    """Scorer to values of shape (prompts, N): gold, oracle where there is one, proxy/<name>/<replicate>."""
+    weight: Floats
+    cluster: NDArray[np.intp]
+    proxies: Sequence[tuple[str, int, str]]
+    """(proxy, proxy_seed, scorer) of every proxy replicate that scored the pool."""
+
+    def sums(self, values: Mapping[str, Floats]) -> dict[str, ClusterSums]:
+        """Cluster sums of curves of shape (prompts, places): totals of (places, clusters)."""
+        return {name: ClusterSums.of(value.T, self.weight, self.cluster) for name, value in values.items()}
+
+
+@dataclass(frozen=True)
+class Replicate:
+    """Curves of one proxy replicate, over whatever the pool is reweighted by."""
+
+    proxy: str
+    proxy_seed: int
+    sums: Mapping[str, ClusterSums]
+    """Cluster sums of the curves that exist: totals of (places, clusters)."""
+
+
+@dataclass(frozen=True)
+class PoolCurves(Replicate):
+    """The curves of `POOL_CURVES` over n; the win rate is gold's, against a fresh sample of π_ref."""
+
+    n: NDArray[np.intp]
+    samples: int
+    """N, samples per prompt."""
+
+
+def read_pool(experiment: Experiment) -> ScoredPool | None:
+    """None where there is no pool or it was never scored."""
+    point = experiment.pool_point
+    if experiment.pool is None or point is None or not (point.sampled and point.scored):
+        return None
+    items = experiment.pool_items
+    samples = point.samples(("item_id", "sample_id"))
+    keys = SampleKeys(items, samples, point.path / "samples.parquet")
+    size = int(keys.count[0])
+    if (keys.count != size).any():
+        raise RecordError(
+            f"{keys.where}: {keys.count.min()} to {keys.count.max()} samples per prompt; all must be equal"
+        )
+    # Tables are read sorted by item and sample, so rows fold into (prompts, N).
+    scores = {name: standardise(value).reshape(-1, size) for name, value in read_scores(point, keys).items()}
+    weight = items["weight"].to_numpy(dtype=float)
+    cluster = pd.factorize(items["cluster"])[0]
+    proxies = []
+    for proxy in experiment.pool["proxies"]:
+        for scorer in scores:
+            group, _, proxy_seed = scorer.rpartition("/")
+            if group == f"proxy/{proxy}":
+                proxies.append((proxy, int(proxy_seed), scorer))
+    return ScoredPool(scores, weight, cluster, proxies)
+
+
+def best_of_n_curves(pool: ScoredPool) -> list[PoolCurves]:
+    """Best-of-n for every n of the grid, one entry per proxy replicate."""
+    curves = []
+    for proxy, proxy_seed, scorer in pool.proxies:
+        size = pool.scores[scorer].shape[1]
+        n = best_of_n.grid(size)
+        ranked = best_of_n.Pool.rank(pool.scores[scorer])
+        values = {"kl": ranked.kl(n), "proxy_score": ranked.expected(pool.scores[scorer], n)}
+        truths = [name for name in ("gold", "oracle") if name in pool.scores]
+        values |= {truth: ranked.expected(pool.scores[truth], n) for truth in truths}
+        if "gold" in pool.scores:
+            values[WIN_RATE] = ranked.win_rate(pool.scores["gold"], n)
+        curves.append(PoolCurves(proxy, proxy_seed, pool.sums(values), n, size))
+    return curves
+
+
+R = TypeVar("R", bound=Replicate)
+
+
+@dataclass(frozen=True)
+class PoolGroup(Generic[R]):
+    """The replicates of one proxy together."""
+
+    replicates: Sequence[R]
+    resampled: Mapping[str, Floats]
+    """The replicates' curves, resampled: (draws, places)."""
+    counts: Floats
+    """The cluster draws behind them: (draws, clusters)."""
+
+    @classmethod
+    def of(cls, replicates: Sequence[R], counts: Floats, rng: np.random.Generator) -> PoolGroup[R]:
+        """`counts` (draws, clusters) are the cluster draws, shared by all groups."""
+        drawn = draw_runs(rng, [each.proxy_seed for each in replicates], len(counts))
+        share = drawn / drawn.sum(axis=1, keepdims=True)
+        resampled = {}
+        for name in replicates[0].sums:
+            stacked = np.stack([each.sums[name].replicate(counts) for each in replicates])
+            resampled[name] = np.einsum("bs,sbn->bn", share, stacked)
+        return cls(replicates, resampled, counts)
+
+    @property
+    def proxy(self) -> str:
+        return self.replicates[0].proxy
+
+    def mean(self, name: str) -> Floats:
+        return np.mean([each.sums[name].mean() for each in self.replicates], axis=0)
+
+    def columns(self, names: Sequence[str], places: int) -> dict[str, Floats]:
+        """The mean of each curve with _lo and _hi; NaN for a curve that was not scored."""
+        columns = {}
+        for name in names:
+            missing = np.full(places, np.nan)
+            present = name in self.resampled
+            columns[name] = self.mean(name) if present else missing
+            lo, hi = percentile_interval(self.resampled[name]) if present else (missing, missing)
+            columns[f"{name}_lo"], columns[f"{name}_hi"] = lo, hi
+        return columns
+
+
+def best_of_n_table(curves: PoolGroup[PoolCurves], pairs: int | None) -> pd.DataFrame:
+    """`POOL_COLUMNS`, one row per n; `seeds` counts the replicates, `reliable` is n <= N/4."""
+    first = curves.replicates[0]
+    frame = pd.DataFrame({"n": first.n, "reliable": first.n * best_of_n.RELIABLE_RATIO <= first.samples})
+    frame = frame.assign(proxy=curves.proxy, proxy_pairs=pairs, seeds=len(curves.replicates))
+    frame["kl_bound"] = best_of_n.kl_bound(first.n)
+    frame = frame.assign(**curves.columns(POOL_CURVES, len(first.n)))
+    frame["sqrt_kl"] = np.sqrt(frame["kl"].clip(lower=0))
+    return frame[list(POOL_COLUMNS)]

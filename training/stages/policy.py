@@ -1,0 +1,36 @@
+"""One policy, optimised against one proxy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from training.methods import AnyMethod
+from training.methods.job import PolicyJob
+from training.methods.kl_control import AnyControl
+from training.mitigations import AnyMitigation
+from training.stages.task import Task
+
+
+def train_policy(task: Task) -> None:
+    """Optimise one policy against one proxy; gold is neither an input nor within reach."""
+    method: Any = task.component(AnyMethod, "policy")
+    method.train(
+        PolicyJob(
+            out=task.out,
+            world=task.world,
+            reference=task.inputs["reference"] / "model",
+            proxy=task.inputs["proxy"] / "model",
+            labels=task.inputs["labels"] / "preferences.parquet" if "labels" in task.inputs else None,
+            mitigation=task.component(AnyMitigation | None, "mitigation"),
+            control=task.component(AnyControl, "control"),
+            budget=task.settings["budget"],
+            steps=task.settings["steps"],
+            seed=task.stream("policy", task.settings["replicate"]),
+            observe_seed=task.stream("observe"),
+            batch_size=task.settings["batch_size"],
+            measure=task.settings["measure"],
+            journal=task.journal,
+            keep_weights=task.settings.get("keep_weights", False),
+            hidden_states=task.settings.get("hidden_states", False),
+        )
+    )
