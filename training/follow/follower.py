@@ -71,8 +71,9 @@ class Observing(Watcher):
         """One W&B run per proxy, over the same √KL as the policies'."""
         table = pd.read_csv(self.records.folder / "tables" / "best_of_n.csv")
         for proxy, curve in table.groupby("proxy"):
-            name, row = f"best_of_n-{proxy}", {"method": "best_of_n", "proxy": proxy}
-            if self.mirror.open(name, artefact, {"run_id": name, **row}, [*row.values()], kind="best_of_n"):
+            name = f"best_of_n-{proxy}"
+            row = {"run_id": name, "method": "best_of_n", "proxy": proxy}
+            if self.mirror.open(name, artefact, row, ["best_of_n", str(proxy)], kind="best_of_n"):
                 for values in curve.to_dict("records"):
                     self.mirror.point(name, values["n"], in_sections(values))
             self.mirror.close(name)
@@ -106,7 +107,7 @@ NOT_SHOWN = {*RUN_COLUMNS, "step", "n", "seeds", "reliable"}
 
 
 def in_sections(row: Mapping[Any, Any]) -> dict[str, Any]:
-    """A row of the table of points (or best-of-n) under W&B's names: its sections are `score`, `kl`, `behaviour`."""
+    """A row of the table of points (or best-of-n) under W&B's names: sections `score`, `kl`, `behaviour`."""
     measured = {name: value for name, value in row.items() if name not in NOT_SHOWN}
     return {f"{_section(name)}/{name}": value for name, value in _named(measured).items()}
 

@@ -1,7 +1,7 @@
 """What W&B is to be told of one run: a file of JSON lines that only grows and holds everything once.
 
-The experiment appends, `training.follow.wandb_process` follows. The file stays when both have ended, so a later
-run of the same experiment adds only what is new, and what never arrived can be sent again.
+The experiment appends, `training.follow.wandb_process` follows. The file stays when both have ended, so a
+later run of the same experiment adds only what is new, and what never arrived can be sent again.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The W&B mirror: shows the records live, in a process of its own, and can never harm the experiment.
 
-The caller's side only appends lines to files, which `training.follow.wandb_process` follows. A server out of
-reach, a killed wandb or a killed mirror costs the experiment nothing, and the next run of it sends what is missing.
+The caller's side only appends lines to files, which `training.follow.wandb_process` follows. A server out
+of reach, a killed wandb or a killed mirror costs the experiment nothing; its next run sends what is missing.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ class Mirror:
             kind: W&B's job type.
 
         Returns:
-            Whether there can be anything to send: not if the mirror is off or the whole run was handed over before.
+            Whether anything can be left to send: not if the mirror is off, or has been given the whole run.
         """
         if self.process is None or self.process.stdin is None:
             return False
@@ -162,7 +162,7 @@ class Mirror:
         Args:
             run_id: given to `open`.
             step: the optimiser's; n for best-of-n.
-            values: by section and name (`score/gold`), with `kl/sqrt_kl` as their axis; None and NaN are left out.
+            values: by section and name (`score/gold`), over `kl/sqrt_kl`; None and NaN are left out.
             samples: a few rows with the same keys (item, prompt, completion, proxy, …), shown as a table.
         """
         self._add(run_id, "point", step=step, values=values, samples=samples)
@@ -239,9 +239,8 @@ class Mirror:
     def _unsent(self) -> str:
         """The offline folders of these runs that `wandb sync` has not seen, as arguments for a shell."""
         folders = set(self.folder.glob("offline-run-*"))
-        own = {
-            path for box in self._outboxes.values() for path in folders if path.match(f"*-{box.path.stem}")
-        }
+        ids = tuple(outbox.path.stem for outbox in self._outboxes.values())
+        own = {path for path in folders if path.name.endswith(ids)}
         if all(any(path.glob("*.wandb.synced")) for path in own):
             return ""
         if len(own) > 1 and own == folders:

@@ -1,10 +1,10 @@
 """The mirror's own process: follows the outboxes of an experiment's runs and tells W&B what they say.
 
-Started by `training.follow.wandb_mirror.Mirror`, which names on standard input the runs to follow, one id a line,
-and reads the exit status. The end of the input is the end of the experiment.
+Started by `training.follow.wandb_mirror.Mirror`, which names on standard input the runs to follow, one id a
+line, and reads the exit status. The end of the input is the end of the experiment.
 
-Line n of an outbox that holds numbers is step n of the W&B run. On resuming, W&B says at which step it stands, so
-nothing is sent twice; offline, a run that goes on is written anew, as `wandb sync` sends a folder from step 0.
+Line n of an outbox that holds numbers is step n of the W&B run. On resuming, W&B says where it stands, so
+nothing is sent twice; offline, a run that goes on is written anew, as `wandb sync` sends it from step 0.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from training.store.atomic import read_json, write_bytes, write_json
 from training.store.journal import follow
@@ -47,7 +47,8 @@ class Session:
         import wandb
 
         self.wandb, self.folder = wandb, folder
-        self.mode, self.unanswered = "online" if mode == "online" else "offline", mode == UNANSWERED
+        self.mode: Literal["online", "offline"] = "online" if mode == "online" else "offline"
+        self.unanswered = mode == UNANSWERED
         self.settings = wandb.Settings(
             init_timeout=init_seconds,
             finish_timeout=finish_seconds / 2,
@@ -92,7 +93,6 @@ class Session:
 
     def init(self, run_id: str, arguments: Mapping[str, Any]) -> Any:
         """Start or resume a W&B run. Raises `Unanswered` if the server does not answer."""
-        resume = "allow" if self.mode == "online" else None
         if self.mode == "offline":
             for folder in self.folders(run_id):
                 shutil.rmtree(folder)
@@ -100,7 +100,7 @@ class Session:
             run = self.wandb.init(
                 **arguments,
                 id=run_id,
-                resume=resume,
+                resume="allow" if self.mode == "online" else None,
                 mode=self.mode,
                 dir=str(self.folder.parent),
                 settings=self.settings,
@@ -197,7 +197,8 @@ class Run:
         ys = [[p[key] for p in measured[key]] for key in keys]
         names = [key.partition("/")[2] for key in keys]
         with self.session.survive(f"chart of {self.id}"):
-            self.add({"score/curves": self.session.wandb.plot.line_series(xs, ys, names, "scores", "√KL")})
+            chart = self.session.wandb.plot.line_series(xs, ys, names, "scores", "√KL", split_table=True)
+            self.add({"score/curves": chart})
             self.run.summary.update(self.summary(measured[GOLD]))
 
     def summary(self, measured: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -215,7 +216,7 @@ class Run:
             self.run.log(_numbers(row), step=step)
 
     def add(self, media: dict[str, Any]) -> None:
-        """Add to the step just logged. Apart from the numbers: online, a table needs requests that can fail."""
+        """Add to the step just logged. Apart from its numbers: online, a table's requests can fail."""
         if self.step > self.run.starting_step:
             self.run.log(media, step=self.step - 1)
 
@@ -232,7 +233,7 @@ def _numbers(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def serve(session: Session, names: int, runs: dict[str, Run], finish_seconds: float) -> int:
-    """Follow `runs` and those named on a file descriptor until it ends, whatever W&B does; the exit status."""
+    """Follow `runs` and those named on a descriptor until it ends, whatever W&B does; the exit status."""
     rest, ended = b"", False
     while not ended:
         if select.select([names], [], [], POLL_SECONDS)[0]:
