@@ -12,7 +12,7 @@ from pydantic import Field
 
 from reward_models.backbone import AnyModel, Scratch, Sft
 from reward_models.bradley_terry import Fit
-from reward_models.component import Component
+from reward_models.component import Component, Location
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Pretrained(Component):
     """A sequence-classification reward model from a local folder or a Hugging Face model id."""
 
     type: Literal["pretrained"] = "pretrained"
-    path: str = Field(min_length=1)
+    path: Location = Field(min_length=1)
     """Local folder or model id; must have one label and its own tokenizer."""
     revision: str | None = None
     """Branch, tag or commit of a model id."""
