@@ -20,7 +20,7 @@ class Line:
     stage: Stage
     runs: bool
     reason: str
-    """Why it runs; empty for what is reused."""
+    """Why it runs; empty for what is reused, and for what only follows from another that runs."""
     seconds: float | None
     """What it is likely to take; None where nothing of its kind was ever run."""
 
@@ -36,9 +36,11 @@ class DryRun:
         for line in self.lines:
             took = "" if line.seconds is None or not line.runs else f"  about {_duration(line.seconds)}"
             why = f"  [{line.reason}]" if line.reason else ""
-            yield f"{'run  ' if line.runs else 'reuse'}  {line.stage.words}{took}{why}"
+            verb = "reuse" if not line.runs else "run  " if line.reason else "then "
+            yield f"{verb}  {line.stage.words}{took}{why}"
         running = [line for line in self.lines if line.runs]
-        summary = f"{len(running)} of {len(self.lines)} stages would run"
+        at_most = "at most " if any(not line.reason for line in running) else ""
+        summary = f"{at_most}{len(running)} of {len(self.lines)} stages would run"
         known = [line.seconds for line in running if line.seconds is not None]
         if known:
             summary += f": about {_duration(sum(known))} of computing on this machine"
@@ -48,27 +50,23 @@ class DryRun:
 
 
 def explain(plan: Plan, store: Store) -> DryRun:
-    """Look every stage up. What stands behind a stage that would run is said to wait for it: should that
-    leave the same bytes as before, the others are reused after all."""
+    """Look every stage up. Only first causes have a reason. What stands behind one follows from it: should
+    the cause leave the same bytes as before, the rest is reused after all."""
     history = store.manifests()
     done: dict[str, Artefact] = {}
-    first: dict[str, Stage] = {}
     lines = []
     for stage in plan.stages:
-        cause = next((first[each.key] for each in stage.inputs.values() if each.key in first), None)
         identity = identity_of(stage, done)
         if identity and (found := store.peek(identity)):
             done[stage.key] = found
             lines.append(Line(stage, False, "", None))
             continue
-        first[stage.key] = cause or stage
-        reason = f"after: {cause.words}" if cause else _reason(identity, store, history)
+        reason = _reason(identity, store, history) if identity else ""
         lines.append(Line(stage, True, reason, _seconds(stage, history)))
     return DryRun(lines)
 
 
-def _reason(identity: Identity | None, store: Store, history: Sequence[Mapping[str, Any]]) -> str:
-    assert identity is not None, "a stage without a missing input has a name"
+def _reason(identity: Identity, store: Store, history: Sequence[Mapping[str, Any]]) -> str:
     state = store.state(identity)
     if state != "missing":
         return state

@@ -35,17 +35,19 @@ class Scoring:
         proxies: Mapping[str, Stage],
         annotator: AnyAnnotator | None = None,
     ) -> Scored:
-        """Samples, with what values them.
+        """Samples, with what values them: π_ref's own keep their items beside them, a policy's are of eval.
 
         Args:
             proxies: scorer id ("proxy/<name>/<replicate>") to proxy.
             annotator: whose approval is asked for as well.
         """
-        world = {"world": self.world, "eval": self.prompts, "samples": samples}
-        found = self._by_everyone("scores", POINTS, label, proxies, world)
+        inputs = {"world": self.world, "samples": samples}
+        if samples.kind not in ("reference", "pool"):
+            inputs["eval"] = self.prompts
+        found = self._by_everyone("scores", POINTS, label, proxies, inputs)
         if annotator:
             settings = {**self._settings, "gold": self.config.gold, "annotator": annotator}
-            inputs = {**world, "gold": self.gold, "line": self.line, "scores": found[0]}
+            inputs |= {"gold": self.gold, "line": self.line, "scores": found[0]}
             run = "training.stages.approval:ask"
             found.append(self.stages.add("approvals", run, settings, inputs, label=label, gold_side=True))
         return Scored(samples, tuple(found))
