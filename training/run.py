@@ -78,10 +78,10 @@ def _refuse_foreign(folder: Path) -> None:
 
 
 def _run(config: Experiment, stages: Plan, store: Store, folder: Path, workers: int, console: Console) -> int:
-    from analysis.report.write import write_report
     from training.engine.executor import Executor
     from training.follow.follower import Observing
     from training.follow.records import Records
+    from training.follow.report import report
     from training.follow.terminal import View
     from training.follow.wandb_mirror import Mirror
 
@@ -96,15 +96,15 @@ def _run(config: Experiment, stages: Plan, store: Store, folder: Path, workers: 
         state = Executor(stages, store, workers, folder / "logs", [observing, view]).run()
         records.finish(state, time.monotonic() - started)
         _require_something(stages, state, folder)
-        view.say("drawing the report")
-        report = write_report(folder)
+        view.say("drawing the report, unless these records have one")
+        page, _ = report(folder, store)
         observing.finish(state)
     reused, failed = len(state.reused), len(state.failed)
     run = len(stages.stages) - reused - failed
     console.print(
         f"{run} stages run, {reused} reused, {failed} failed, in {time.monotonic() - started:.0f} s"
     )
-    console.print(f"report: {report}", soft_wrap=True)
+    console.print(f"report: {page}", soft_wrap=True)
     return 1 if failed else 0
 
 

@@ -48,6 +48,8 @@ class CodeIdentity:
     """Reads the sources under `root` once; what changes afterwards is not noticed."""
 
     root: Path = ROOT
+    outside: dict[str, Path] = field(default_factory=dict)
+    """Modules of a user's own parts, and those beside them → their files."""
     _read: dict[str, _Module | None] = field(default_factory=dict)
     _closures: dict[str, frozenset[str]] = field(default_factory=dict)
 
@@ -59,8 +61,9 @@ class CodeIdentity:
             parts: classes of the variants that the stage's settings chose.
         """
         found: set[str] = set()
-        for name in (*modules, *_homes(parts)):
-            found |= self.closure(name)
+        for name in (*modules, *(base.__module__ for part in parts for base in part.__mro__)):
+            if self._is_known(name):
+                found |= self.closure(name)
         ours = {name: module.digest for name in found if (module := self.module(name))}
         libraries = {name for name in found if name not in ours}
         libraries |= {beneath for name in libraries for beneath in BENEATH.get(name, ())}
@@ -126,25 +129,17 @@ class CodeIdentity:
             path = self.root.joinpath(*name.split("."))
             files = (path.with_suffix(".py"), path / "__init__.py")
             return next((file for file in files if file.is_file()), None)
-        return _OUTSIDE.get(name)
+        return self.outside.get(name)
 
-
-_OUTSIDE: dict[str, Path] = {}
-"""Modules of parts from outside the checkout → their files; their own helpers are found beside them."""
-
-
-def _homes(parts: Iterable[type]) -> Iterator[str]:
-    """The modules in which the classes and their bases are defined, as far as they are ours or a user's."""
-    for part in parts:
-        for base in part.__mro__:
-            name = base.__module__
-            if name.partition(".")[0] in PACKAGES:
-                yield name
-            elif (file := _users_own(name)) is not None:
-                _OUTSIDE[name] = file
-                for beside in file.parent.glob("*.py"):
-                    _OUTSIDE.setdefault(beside.stem, beside)
-                yield name
+    def _is_known(self, name: str) -> bool:
+        """Whether a module is ours or a user's own, whose file and those beside it are noted."""
+        if name.partition(".")[0] in PACKAGES:
+            return True
+        if (file := _users_own(name)) is not None:
+            self.outside[name] = file
+            for beside in file.parent.glob("*.py"):
+                self.outside.setdefault(beside.stem, beside)
+        return file is not None
 
 
 def _users_own(module: str) -> Path | None:
