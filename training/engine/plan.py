@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from reward_models.annotators import AnyAnnotator
+from reward_models.annotators.base import Annotator
 from reward_models.backbone import AnyModel, Sft
-from reward_models.gold import Trained
+from reward_models.gold.trained import Trained
 from training.config.proxy import Proxy
 from training.config.schema import Experiment, RunGroup
 from training.engine.runs_of_group import cells, run_id
@@ -244,7 +244,7 @@ class _Planner:
                 self.plan.runs.append(PlannedRun(row, train, score, between))
 
     def between(
-        self, policy: Stage, run_id: str, scorers: Mapping[str, Stage], rater: AnyAnnotator | None
+        self, policy: Stage, run_id: str, scorers: Mapping[str, Stage], rater: Annotator | None
     ) -> tuple[Stage, Stage]:
         """A run's checkpoints interpolated to the KLs at which sides are compared, and their scores."""
         from analysis.equal_kl.comparison import KL_GRID  # numpy and pandas, for those who need it alone
@@ -261,7 +261,7 @@ class _Planner:
         return made, self.scored(made, f"{run_id} between points", scorers, rater)
 
     def scored(
-        self, samples: Stage, label: str, proxies: Mapping[str, Stage], rater: AnyAnnotator | None = None
+        self, samples: Stage, label: str, proxies: Mapping[str, Stage], rater: Annotator | None = None
     ) -> Stage:
         inputs = {"samples": samples, **proxies, **({"values": self.values} if rater else {})}
         asked = {"annotator": rater.model_dump(mode="json")} if rater else {}

@@ -17,8 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from reward_models.annotators import AnyAnnotator
-from reward_models.annotators.base import Judged
+from reward_models.annotators.base import Annotator, Judged
 from training.sampling import pairs
 
 
@@ -26,7 +25,7 @@ from training.sampling import pairs
 class Rater:
     """An annotator, and what it compares a policy's completions with."""
 
-    annotator: AnyAnnotator
+    annotator: Annotator
     labelled: pd.DataFrame
     """Valued pairs as it labelled them: gold before (`gold_raw`) and after standardisation (`gold`)."""
     right: pd.DataFrame

@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 
 from reward_models import bradley_terry, calibration
-from reward_models.gold import AnyGold, Trained
+from reward_models.gold import AnyGold
+from reward_models.gold.base import Gold
+from reward_models.gold.trained import Trained
 from training.sampling import pairs
 from training.stages.pairs import read_pairs
 from training.stages.task import Task
@@ -17,7 +19,7 @@ from training.stages.task import Task
 
 def fit_gold(task: Task) -> None:
     """Train gold on clean labels (unless it comes trained) and write its card from held-out pairs."""
-    gold: Any = task.component(AnyGold, "gold")
+    gold: Gold = task.component(AnyGold, "gold")
     training, labels, heldout, heldout_labels = _clean_labels(task)
     trained_on = 0
     if isinstance(gold, Trained):
@@ -79,7 +81,7 @@ def _oracle(task: Task, table: pd.DataFrame, role: str) -> np.ndarray | None:
 def value_pairs(task: Task) -> None:
     """What the gold side knows of sampled pairs: gold (raw and standardised on π_ref), oracle, parse."""
     role = task.settings["role"]
-    gold: Any = task.component(AnyGold, "gold")
+    gold: Gold = task.component(AnyGold, "gold")
     table = read_pairs(task, "pairs", 0, task.settings["count"])
     parsed = pairs.outcomes(task.world, table, role)
     oracle = pairs.oracle(task.world, table, parsed, role)

@@ -11,6 +11,7 @@ import pandas as pd
 
 from reward_models import bradley_terry, calibration
 from reward_models.annotators import AnyAnnotator
+from reward_models.annotators.base import Annotator
 from reward_models.bradley_terry import Fit
 from reward_models.reward import RewardModel, write_scale
 from training.sampling import pairs
@@ -21,7 +22,7 @@ from training.stages.task import Task
 
 def label(task: Task) -> dict[str, Any]:
     """One proxy replicate's share of the pairs, labelled by its annotator: ids alone leave the gold side."""
-    annotator: Any = task.component(AnyAnnotator, "annotator")
+    annotator: Annotator = task.component(AnyAnnotator, "annotator")
     start, count = task.settings["start"], task.settings["count"]
     window = task.settings.get("window", count)
     table = read_pairs(task, "pairs", start, window)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from analysis.records import contracts
 from reward_models.annotators import AnyAnnotator
-from reward_models.gold import Completions
+from reward_models.gold.base import Completions, Gold
 from training.errors import Diverged
 from training.sampling import pairs
 from training.stages.approval import Rater
@@ -29,7 +28,7 @@ class Scorer:
     """Scores points with gold, the oracle where there is one, and the given proxies."""
 
     world: BuiltWorld
-    gold: Any
+    gold: Gold
     gold_folder: Path
     proxies: Mapping[str, Path]
     """Scorer id ("proxy/<name>/<replicate>") to the folder of its model."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas as pd
 
-from reward_models.component import Component
+from reward_models.component import Part
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -40,7 +40,7 @@ class WorldData:
     """What a reader of the built world should know (JSON types): sizes, drops, derived quantities."""
 
 
-class World(Component):
+class World(Part):
     """A source of items that can read the completions they are given."""
 
     has_oracle: ClassVar[bool]
