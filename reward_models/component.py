@@ -25,3 +25,9 @@ class Component(BaseModel):
     model_config: ClassVar[ConfigDict] = ConfigDict(
         extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True, allow_inf_nan=False
     )
+
+
+class Part(Component):
+    """A component of which there are variants, each with a literal of its own as `type` (see `registry`)."""
+
+    type: str

@@ -22,7 +22,9 @@ def write(task: Task) -> None:
 def join(task: Task) -> None:
     """What all inputs wrote, by the inputs' names."""
     RAN.append(task.settings["label"])
-    (task.out / "text").write_text("".join((task.inputs[k] / "text").read_text() for k in sorted(task.inputs)))
+    (task.out / "text").write_text(
+        "".join((task.inputs[k] / "text").read_text() for k in sorted(task.inputs))
+    )
 
 
 def letter(label: str, text: str, code: str = "1") -> Stage:
@@ -41,4 +43,6 @@ def _stage(
     function: str, label: str, settings: Mapping[str, Any], inputs: Mapping[str, Stage], code: str
 ) -> Stage:
     run = f"letters:{function}"
-    return Stage("labels", {**settings, "label": label}, run, {"letters": code}, label, inputs, gold_side=True)
+    return Stage(
+        "labels", {**settings, "label": label}, run, {"letters": code}, label, inputs, gold_side=True
+    )

@@ -12,14 +12,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from reward_models.annotators import AnyAnnotator, BradleyTerry
+from reward_models.annotators import AnyAnnotator
+from reward_models.annotators.bradley_terry import BradleyTerry
 from reward_models.backbone import AnyModel, Scratch, Sft
 from reward_models.component import Component
-from reward_models.gold import AnyGold, Trained
+from reward_models.gold import AnyGold
+from reward_models.gold.trained import Trained
 from training.config.proxy import Proxy
 from training.config.tracking import Tracking
-from training.methods import AnyMethod, Rloo
+from training.methods import AnyMethod
 from training.methods.kl_control import AnyControl, PathControl
+from training.methods.rloo import Rloo
 from training.mitigations import AnyMitigation
 from training.sampling.pair_shares import pairs_needed
 from training.worlds import AnyWorld

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from reward_models.backbone import AnyModel, Sft
-from reward_models.gold import Trained
+from reward_models.gold.trained import Trained
 from training.config.proxy import Proxy, Replicate
 from training.config.schema import Experiment
 from training.engine.plan_policies import Policies

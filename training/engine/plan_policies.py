@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import NamedTuple
 
-from reward_models.annotators import AnyAnnotator
+from reward_models.annotators.base import Annotator
 from training.config.schema import Experiment, RunGroup
 from training.engine.planned_stages import Stages
 from training.engine.scoring import Scoring
@@ -108,7 +108,7 @@ class Policies:
         return PlannedRun(row, points, between)
 
     def _between(
-        self, policy: Stage, run_id: str, scorers: Mapping[str, Stage], annotator: AnyAnnotator | None
+        self, policy: Stage, run_id: str, scorers: Mapping[str, Stage], annotator: Annotator | None
     ) -> Scored:
         """A run's checkpoints interpolated to the KLs at which sides are compared, and their scores."""
         from analysis.equal_kl.comparison import KL_GRID  # numpy and pandas, for those who need it alone

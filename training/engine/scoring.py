@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reward_models.annotators import AnyAnnotator
+from reward_models.annotators.base import Annotator
 from training.config.schema import Experiment
 from training.engine.planned_stages import Stages
 from training.engine.stage import Scored, Stage
@@ -33,7 +33,7 @@ class Scoring:
         samples: Stage,
         label: str,
         proxies: Mapping[str, Stage],
-        annotator: AnyAnnotator | None = None,
+        annotator: Annotator | None = None,
     ) -> Scored:
         """Samples, with what values them: π_ref's own keep their items beside them, a policy's are of eval.
 

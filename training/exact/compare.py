@@ -25,11 +25,15 @@ from training.engine.resolve import stored
 from training.engine.stage import Plan, PlannedRun, Stage
 from training.errors import UserError
 from training.exact.enumeration import Enumeration
-from training.methods import BestOfN, Dpo, Grpo, Ppo, Rloo
+from training.methods.best_of_n import BestOfN
+from training.methods.dpo import Dpo
+from training.methods.grpo import Grpo
 from training.methods.kl_control import Penalty
+from training.methods.ppo import Ppo
+from training.methods.rloo import Rloo
 from training.store.artefacts import Artefact, Store
-from training.worlds import EnumerableWorld
 from training.worlds.built_world import BuiltWorld
+from training.worlds.enumerable import EnumerableWorld
 
 COLUMNS = ("policy", "quantity", "measured", "se", "exact")
 N = (2, 4, 16)

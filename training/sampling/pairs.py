@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from reward_models.annotators import AnyAnnotator
-from reward_models.annotators.base import Judged
-from reward_models.gold import Completions
+from reward_models.annotators.base import Annotator, Judged
+from reward_models.gold.base import Completions
 from training.sampling.sample import complete, load_policy
 from training.worlds.built_world import BuiltWorld
 
@@ -101,7 +100,7 @@ def sequences(pairs: pd.DataFrame) -> list[list[int]]:
     return [[*p, *c] for p, c in zip(pairs["prompt_ids"], pairs["ids"], strict=True)]
 
 
-def label(annotator: AnyAnnotator, values: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
+def label(annotator: Annotator, values: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
     """The annotator's verdicts: True where the first completion of a pair is preferred, shape (P,).
 
     Args:
@@ -112,7 +111,7 @@ def label(annotator: AnyAnnotator, values: pd.DataFrame, rng: np.random.Generato
     return rng.random(len(values) // 2) < annotator.prefer(first, second)
 
 
-def judged(annotator: AnyAnnotator, values: pd.DataFrame) -> Judged:
+def judged(annotator: Annotator, values: pd.DataFrame) -> Judged:
     """One side of pairs as the annotator may see it, from the columns that `label` reads."""
     return Judged(
         value=values["gold"].to_numpy(float),

@@ -20,8 +20,9 @@ import pandas as pd
 
 from analysis.records import contracts
 from reward_models.annotators import AnyAnnotator
-from reward_models.annotators.base import Judged
-from reward_models.gold import AnyGold, Completions
+from reward_models.annotators.base import Annotator, Judged
+from reward_models.gold import AnyGold
+from reward_models.gold.base import Completions, Gold
 from training.sampling import pairs
 from training.sampling.gold_line import Line
 from training.stages.audit import as_samples
@@ -37,7 +38,7 @@ believes what is wrong."""
 class Approvals:
     """An annotator, and what it compares a policy's completions with."""
 
-    annotator: AnyAnnotator
+    annotator: Annotator
     line: Line
     """By which gold was standardised when it labelled."""
     right: pd.DataFrame
@@ -76,10 +77,10 @@ def plain_right_answers(task: Task) -> pd.DataFrame:
     if right.empty:
         return right.set_index("item_id")
     samples, parsed = as_samples(task.world, right, items)
-    score = task.component(AnyGold, "gold").score
+    gold: Gold = task.component(AnyGold, "gold")
 
     def by_gold(completions: Completions) -> np.ndarray:
-        return score(task.inputs["gold"], completions, task.settings["batch_size"])
+        return gold.score(task.inputs["gold"], completions, task.settings["batch_size"])
 
     values = valued(task.world, "gold", by_gold, samples, parsed, items, "a right answer")
     known = pairs.item_columns(task.world, samples, "eval")
@@ -112,7 +113,8 @@ class PointApprovals:
 def writer(task: Task) -> PointApprovals:
     """What asks about the points of a task, one at a time."""
     line, right = Line.read(task.inputs["line"]), plain_right_answers(task)
-    asked = Approvals(task.component(AnyAnnotator, "annotator"), line, right)
+    annotator: Annotator = task.component(AnyAnnotator, "annotator")
+    asked = Approvals(annotator, line, right)
     return PointApprovals(asked, task.inputs["scores"])
 
 

@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 
 from reward_models import bradley_terry, calibration
-from reward_models.gold import AnyGold, Trained
+from reward_models.gold import AnyGold
+from reward_models.gold.base import Gold
+from reward_models.gold.trained import Trained
 from training.sampling import pairs
 from training.sampling.gold_line import Line
 from training.stages.pairs import read_pairs
@@ -18,7 +20,7 @@ from training.stages.task import Task
 
 def fit_gold(task: Task) -> None:
     """Train gold on clean labels (unless it comes trained) and write its card from held-out pairs."""
-    gold = task.component(AnyGold, "gold")
+    gold: Gold = task.component(AnyGold, "gold")
     training, labels, heldout, heldout_labels = _clean_labels(task)
     trained_on = 0
     if isinstance(gold, Trained):
@@ -84,7 +86,7 @@ def value_pairs(task: Task) -> None:
     themselves.
     """
     role = task.settings["role"]
-    gold = task.component(AnyGold, "gold")
+    gold: Gold = task.component(AnyGold, "gold")
     table = read_pairs(task.inputs["pairs"], task.settings["count"])
     parsed = pairs.outcomes(task.world, table, role)
     oracle = pairs.oracle(task.world, table, parsed, role)

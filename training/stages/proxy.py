@@ -11,6 +11,7 @@ import pandas as pd
 
 from reward_models import bradley_terry, calibration
 from reward_models.annotators import AnyAnnotator
+from reward_models.annotators.base import Annotator
 from reward_models.bradley_terry import Fit
 from reward_models.reward import RewardModel, write_scale
 from training.sampling import pairs
@@ -21,7 +22,7 @@ from training.stages.task import Task
 
 def label(task: Task) -> dict[str, Any]:
     """One proxy replicate's pairs, labelled by its annotator: ids alone leave the gold side."""
-    annotator = task.component(AnyAnnotator, "annotator")
+    annotator: Annotator = task.component(AnyAnnotator, "annotator")
     count, index = task.settings["count"], task.settings["labels"]
     chosen_by = SHARES.keys() & task.settings.keys()
     table, values = _chunks(task, "pairs"), _chunks(task, "values")

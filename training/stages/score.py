@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from analysis.records import contracts
-from reward_models.gold import AnyGold, Completions
+from reward_models.gold import AnyGold
+from reward_models.gold.base import Completions, Gold
 from training.errors import Diverged
 from training.stages.task import Task
 from training.worlds.built_world import BuiltWorld
@@ -24,7 +25,8 @@ def scorer_of(task: Task) -> Scorer:
     """Who scores in a stage whose settings name a `scorer`: gold, oracle or proxy/<name>/<replicate>."""
     name, size = task.settings["scorer"], task.settings["batch_size"]
     if name == "gold":
-        return partial(task.component(AnyGold, "gold").score, task.inputs["gold"], batch_size=size)
+        gold: Gold = task.component(AnyGold, "gold")
+        return partial(gold.score, task.inputs["gold"], batch_size=size)
     return _true_values if name == "oracle" else partial(_by_proxy, task.inputs["proxy"] / "model", size)
 
 

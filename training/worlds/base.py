@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import pandas as pd
 
-from reward_models.component import Component
+from reward_models.component import Part
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -52,7 +52,7 @@ class Aside(NamedTuple):
     """`WorldData.notes`."""
 
 
-class World(Component):
+class World(Part):
     """A source of items that can read the completions they are given."""
 
     has_oracle: ClassVar[bool]
