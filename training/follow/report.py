@@ -36,8 +36,8 @@ def report(records: Path, store: Store, plugins: Sequence[str] = ()) -> tuple[Pa
     drawn = artefact is None
     if artefact is None:
         with store.begin(identity) as building:
-            building.reset()
             if building.artefact is None:
+                building.reset()
                 write_report(records, building.path)
             artefact = building.commit()
     _show(artefact, records)
