@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +38,13 @@ class Observing(Watcher):
         self.state = state
         self.mirror.look()
         for run in self.plan.runs:
-            if run.train.name in state.running:
+            if run.train.key in state.running:
                 if self._open(run):
-                    self._metrics(run, self.store / "partial" / run.train.name)
-            elif run.row["run_id"] in self.opened and state.settled(run.train) and state.settled(run.score):
+                    self._metrics(run, self.store / "partial" / state.names[run.train.key])
+            elif run.row["run_id"] in self.opened and all(map(state.settled, run.points.stages)):
                 self._close(run)
 
-    def point(self, run: PlannedRun, samples: Path, scores: Path) -> None:
+    def point(self, run: PlannedRun, samples: Path, scores: Sequence[Path]) -> None:
         folder = self.records.point(run, samples, scores)
         self.records.add(self.state)
         recorded = Recorded.read(self.records.folder)
@@ -58,14 +58,14 @@ class Observing(Watcher):
     def finish(self, state: State) -> None:
         """Send what only a finished experiment has: reused runs and the best-of-n curves."""
         for run in self.plan.runs:
-            if run.train.name in state.reused and self._open(run):
-                self._metrics(run, state.done[run.train.name].path)
+            if run.train.key in state.reused and self._open(run):
+                self._metrics(run, state.done[run.train.key].path)
                 recorded = Recorded.read(self.records.folder)
                 for values in points_of(recorded, run.row["run_id"]).to_dict("records"):
                     self.mirror.point(run.row["run_id"], values["step"], in_sections(values))
             self._close(run)
         if self.plan.pool:
-            self._best_of_n(self.plan.pool[1].identity.id)
+            self._best_of_n(" ".join(state.names.get(stage.key, "") for stage in self.plan.pool.stages))
 
     def _best_of_n(self, artefact: str) -> None:
         """One W&B run per proxy, over the same √KL as the policies'."""
@@ -81,7 +81,9 @@ class Observing(Watcher):
     def _open(self, run: PlannedRun) -> bool:
         run_id, row = run.row["run_id"], run.row
         if run_id not in self.opened:
-            artefact = f"{run.train.identity.id} {run.score.identity.id}"
+            artefact = _made_of(run, self.state)
+            if artefact is None:
+                return False
             tags = [row["method"], row["control"], row["proxy"]]
             self.opened[run_id] = self.mirror.open(run_id, artefact, row, tags)
         return self.opened[run_id]
@@ -89,7 +91,7 @@ class Observing(Watcher):
     def _close(self, run: PlannedRun) -> None:
         run_id = run.row["run_id"]
         if self.opened.pop(run_id, False):
-            self.mirror.close(run_id, failed=run.train.name in self.state.failed)
+            self.mirror.close(run_id, failed=run.train.key in self.state.failed)
 
     def _metrics(self, run: PlannedRun, folder: Path) -> None:
         run_id = run.row["run_id"]
@@ -97,6 +99,18 @@ class Observing(Watcher):
         for line in lines:
             values = {name: value for name, value in line.items() if name not in ("step", "total", "time")}
             self.mirror.metrics(run_id, line["step"], values)
+
+
+def _made_of(run: PlannedRun, state: State) -> str | None:
+    """What names a policy with all that values it; None before the latter is there."""
+    own = {stage.key for stage in run.points.stages}
+    names = [state.names[run.train.key]]
+    for stage in run.points.scores:
+        others = {name: source.key for name, source in stage.inputs.items() if source.key not in own}
+        if not state.done.keys() >= set(others.values()):
+            return None
+        names.append(stage.identity({name: state.done[key].content for name, key in others.items()}).id)
+    return " ".join(names)
 
 
 MEASURES = {measure for probe in PROBES.values() for measure in probe.measures}
