@@ -191,6 +191,7 @@ class Run:
 
     def chart(self) -> None:
         """Proxy, gold and oracle over √KL in one chart, and what the table of runs can be sorted by."""
+        self.points.sort(key=lambda point: point[STEP])  # those of a resumed run may come late
         measured = {key: [p for p in self.points if {key, SQRT_KL} <= p.keys()] for key in CHART}
         keys = [key for key in CHART if measured[key]]
         xs = [[p[SQRT_KL] for p in measured[key]] for key in keys]
