@@ -242,10 +242,10 @@ class Experiment(Component):
             if mitigation is None:
                 continue
             where = f"runs.{group}" if run.mitigation is None else f"runs.{group}.mitigation"
-            if method.reads_annotator:
+            for seam in sorted(mitigation.seams - method.seams):
                 problems.append(
-                    f"mitigation = {mitigation.type} would do nothing in {where}: {method.type} with "
-                    "labels = annotator never asks the proxy"
+                    f"mitigation = {mitigation.type} would do nothing in {where}: it acts in the {seam}, and "
+                    f"{method.type} {method.lacks[seam]}"
                 )
             if missing := mitigation.needs - self.world.outcome_fields:
                 problems.append(

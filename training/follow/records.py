@@ -73,7 +73,7 @@ class Records:
         target = self.folder / run.row["run_id"] / "points" / samples.name
         for file in (samples / "samples.parquet", samples / "outcomes.parquet", scores / "scores.parquet"):
             _link(file, target / file.name)
-        for file in (samples / "hidden.parquet", scores / "approvals.parquet"):
+        for file in (samples / "hidden.parquet", samples / "rewards.parquet", scores / "approvals.parquet"):
             if file.exists():
                 _link(file, target / file.name)
         return target
@@ -163,7 +163,8 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _link_point(samples: Path | None, scores: Path | None, point: str, target: Path) -> None:
-    for source, names in ((samples, ("samples", "outcomes", "hidden")), (scores, ("scores", "approvals"))):
+    made = ("samples", "outcomes", "hidden", "rewards")
+    for source, names in ((samples, made), (scores, ("scores", "approvals"))):
         for name in names:
             if source and (file := source / "points" / point / f"{name}.parquet").exists():
                 _link(file, target / file.name)

@@ -44,7 +44,7 @@ def fit_gold(task: Task) -> None:
         oracle=None if oracle is None else oracle.reshape(-1, 2),
         gold=None,
     )
-    (task.out / "card.json").write_text(json.dumps(card))
+    (task.out / "card.json").write_text(json.dumps(card, allow_nan=False))
 
 
 def _clean_labels(task: Task) -> tuple[pd.DataFrame, np.ndarray, pd.DataFrame, np.ndarray]:
@@ -86,6 +86,7 @@ def value_pairs(task: Task) -> None:
     raw = gold.score(task.inputs["gold"], pairs.completions(table, oracle), task.settings["batch_size"])
     values = parsed.drop(columns=["item_id", "sample_id"])
     values = pd.concat([values, pairs.item_columns(task.world, table, role)], axis=1)
+    calibration.require_scale("gold", raw)
     values["gold_raw"] = raw
     values["gold"] = (raw - raw.mean()) / raw.std()
     values["length"] = table["length"]
