@@ -95,6 +95,8 @@ class Records:
         if (metrics := samples / "metrics.jsonl").exists():
             # A copy: the journal of an unfinished attempt will still be written to.
             write_bytes(target / "metrics.jsonl", metrics.read_bytes())
+        if (learnt := samples / "mitigation.parquet").exists():
+            _link(learnt, target / learnt.name)
         if run.between:
             self._between(run.between, state, target / "between")
         status = (
