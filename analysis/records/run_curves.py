@@ -236,8 +236,8 @@ class RunCurves:
         """`POINT_COLUMNS`, one row per point; intervals from cluster draws `counts` (replicates, clusters).
 
         KLs are in nats per sequence, length in tokens, finished is a share, scores are standardised; the
-        run's own proxy is `proxy_score`, what was optimised (shaped, capped) is `reward`, both as changes from
-        point 0; `win_rate` is gold's, against point 0.
+        run's own proxy is `proxy_score`, what was optimised (shaped, capped) is `reward`; `win_rate` is
+        gold's, against point 0.
         """
         columns: dict[str, NDArray[np.generic]] = {"step": self.steps}
         for name in ("kl", *SCORES, WIN_RATE):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import Field, model_validator
 
 from reward_models.annotators import AnyAnnotator
@@ -54,6 +56,11 @@ class Proxy(Component):
         if not self.copies_gold and "pairs" not in self.model_fields_set:
             raise ValueError("pairs is missing: how many labelled comparisons is it trained on?")
         return self
+
+    @property
+    def labels(self) -> dict[str, Any]:
+        """Everything that decides its labelled pairs, and so nothing of what is fitted to them."""
+        return self.model_dump(exclude={"fit", "model", "seeds", "dose"})
 
     @property
     def shares(self) -> dict[str, float]:

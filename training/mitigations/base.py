@@ -48,9 +48,9 @@ class Shaped(NamedTuple):
 class Mitigation(Component, ABC):
     """Turns the standardised proxy reward into the reward to optimise."""
 
-    seams: ClassVar[frozenset[Seam]]
-    """Where it acts: with a method that lacks one of these it would do nothing, and is refused. A change that
-    never reorders two completions acts in `value`; one that does acts in `order`, which more methods have."""
+    seams: ClassVar[frozenset[Seam]] = frozenset({"value"})
+    """Where it acts: with a method that lacks one of these it would do nothing, and is refused. What never
+    reorders two completions acts in `value` alone; what does acts in `order`, which more methods have."""
     needs: ClassVar[frozenset[str]] = frozenset()
     """Outcome fields that it reads; with any, every completion that is rewarded is parsed."""
 
