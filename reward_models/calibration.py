@@ -12,15 +12,24 @@ from reward_models.errors import Diverged
 BINS = 10
 
 
+def require_finite_rewards(what: str, rewards: np.ndarray) -> None:
+    """Refuse raw rewards that are no numbers.
+
+    Raises:
+        Diverged: one is not finite.
+    """
+    lost = int((~np.isfinite(rewards)).sum())
+    if lost:
+        raise Diverged(f"{what} gives {lost} of {rewards.size} completions a value that is not finite")
+
+
 def require_scale(what: str, rewards: np.ndarray) -> None:
     """Refuse raw rewards that have no scale: nothing could be standardised, labelled or optimised by them.
 
     Raises:
         Diverged: one is not finite, or all are the same to seven digits.
     """
-    lost = int((~np.isfinite(rewards)).sum())
-    if lost:
-        raise Diverged(f"{what} gives {lost} of {rewards.size} completions a value that is not finite")
+    require_finite_rewards(what, rewards)
     if rewards.std() <= 1e-7 * abs(rewards.mean()):
         raise Diverged(
             f"{what} gives all {rewards.size} completions the same value ({rewards.flat[0]:g}): it tells "

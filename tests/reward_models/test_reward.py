@@ -18,7 +18,8 @@ from reward_models import bradley_terry
 from reward_models.backbone import Pretrained as Backbone
 from reward_models.bradley_terry import Fit
 from reward_models.errors import Diverged, UserError
-from reward_models.gold import Completions, Pretrained, Trained
+from reward_models.gold import Pretrained, Trained
+from reward_models.gold.base import Completions
 from reward_models.reward import RewardModel, check_is_reward_model, write_scale
 
 WORDS = tokenizer(["a", "b", "c", "d", "good", "bad"])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from reward_models.reward import Reward
 from training.methods.kl_control import AnyControl
-from training.mitigations import AnyMitigation
+from training.mitigations.base import Mitigation
 from training.store.journal import Journal
 from training.worlds.built_world import BuiltWorld
 
@@ -26,7 +26,7 @@ class PolicyJob:
     """Loads what rewards: any `Reward`. None where the method never asks."""
     labels: Path | None
     """Table of the pairs that the proxy was trained on, for methods that learn from the annotator itself."""
-    mitigation: AnyMitigation | None
+    mitigation: Mitigation | None
     control: AnyControl
     budget: float | None
     """KL budget in nats, where the control has one."""

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import pandas as pd
 
-from reward_models.component import Component
+from reward_models.component import Part
 from training.mitigations.seams import Seam
 
 
@@ -45,7 +45,7 @@ class Shaped(NamedTuple):
     """What the next batch is to know, of JSON types."""
 
 
-class Mitigation(Component, ABC):
+class Mitigation(Part, ABC):
     """Turns the standardised proxy reward into the reward to optimise."""
 
     seams: ClassVar[frozenset[Seam]] = frozenset({"value"})
@@ -57,7 +57,7 @@ class Mitigation(Component, ABC):
     @property
     def title(self) -> str:
         """What records call it."""
-        return str(getattr(self, "type"))  # noqa: B009 - every variant has it, under a literal of its own
+        return self.type
 
     def base_prompts(self, items: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
         """Those of the prompts of which it must see samples of π_ref before any is rewarded (none)."""
