@@ -5,12 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from analysis.equal_kl.comparison import POOL
 from analysis.figures.drawing.path_rows import CASE, MEAN, long_rows, path_points, with_seed_means
 from analysis.figures.drawing.plot import Material
+from analysis.records.way import POOL
 
-BEST_OF_N = POOL
-"""Not the method of that name, whose policies are runs."""
 SCORES = ("proxy_score", "gold", "oracle")
 
 
@@ -32,7 +30,7 @@ def best_of_n_rows(material: Material) -> pd.DataFrame:
     table = material.tables.best_of_n
     if table.empty:
         return pd.DataFrame()
-    points = table.assign(method=BEST_OF_N, run_id=BEST_OF_N, step=np.nan)
+    points = table.assign(method=str(POOL), run_id=str(POOL), step=np.nan)
     present = [name for name in SCORES if name in points and points[name].notna().any()]
     rows = long_rows(points, present)
     return rows.assign(n=np.tile(points["n"].to_numpy(), len(present)))
