@@ -7,12 +7,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.equal_kl.comparison import POOL
 from analysis.figures.drawing.lines import zero_line
 from analysis.figures.drawing.plot import Material, Plot
 from analysis.figures.drawing.small_multiples import MANY, TITLE, Cell, case_title, small_multiples
 from analysis.figures.drawing.style import SD, Look, canvas, shared_legend, sqrt_kl_axis
 from analysis.laws.forecast import BASE, EARLY
+from analysis.records.way import POOL
 
 SOURCES = {
     EARLY: Look("forecast from early points", "#0072B2", (0, (4, 1.5)), ""),
@@ -59,7 +59,7 @@ def titles(material: Material) -> dict[str, str]:
     for name in numbers(material)["forecast"].drop_duplicates():
         method, proxy = table.loc[name, ["method", "proxy"]]
         if name not in runs.index:
-            found[name] = case_title(POOL, proxy)
+            found[name] = case_title(str(POOL), proxy)
             continue
         seeds = [
             f", {seed.replace('_', ' ')} {runs.loc[name, seed]}" for seed, many in several.items() if many

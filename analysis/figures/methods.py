@@ -7,7 +7,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.equal_kl.comparison import POOL, side_names
 from analysis.figures.drawing.lines import zero_line
 from analysis.figures.drawing.method_looks import FRONTIER, method_looks
 from analysis.figures.drawing.path_rows import COLUMNS, headline, long_rows, path_points, with_seed_means
@@ -15,6 +14,7 @@ from analysis.figures.drawing.plot import Material, Plot
 from analysis.figures.drawing.score_rows import complete_runs, seeds_and_prompts
 from analysis.figures.drawing.small_multiples import MANY, TITLE, small_multiples
 from analysis.figures.drawing.style import SD, Look, canvas, curve, shared_legend, sqrt_kl_axis
+from analysis.records.way import POOL, grouped
 
 TRUTHS = ("gold", "oracle")
 CROWDED = 3
@@ -26,10 +26,11 @@ def method_rows(material: Material, quantities: tuple[str, ...]) -> pd.DataFrame
     of the frontier; ``method`` names the side as comparisons do."""
     tables = material.tables
     points = path_points(tables.points)
-    names = side_names(zip(points["method"], points["group"], strict=True))
-    named = [names[key] for key in zip(points["method"], points["group"], strict=True)]
+    keys = list(zip(points["method"].map(material.experiment.ways), points["group"], strict=True))
+    ways = grouped(keys)
+    named = [str(ways[key]) for key in keys]
     blocks = [with_seed_means(long_rows(points.assign(method=named), quantities), complete_runs(material))]
-    for name, table in ((POOL, tables.best_of_n), (FRONTIER, tables.frontier)):
+    for name, table in ((str(POOL), tables.best_of_n), (FRONTIER, tables.frontier)):
         reliable = table[table["reliable"].astype(bool)] if len(table) else table
         blocks.append(long_rows(reliable.assign(method=name, run_id=name, step=np.nan), quantities))
     full = [block for block in blocks if len(block)]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from analysis.equal_kl.comparison import POOL
 from analysis.figures.drawing.path_rows import CASE, MEAN, long_rows, path_points, with_seed_means
 from analysis.figures.drawing.plot import Material
+from analysis.records.way import POOL
 
-BEST_OF_N = POOL
+BEST_OF_N = str(POOL)
 """Not the method of that name, whose policies are runs."""
 SCORES = ("proxy_score", "gold", "oracle")
 
