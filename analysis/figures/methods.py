@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from analysis.equal_kl.comparison import side_names
 from analysis.figures.drawing.lines import zero_line
 from analysis.figures.drawing.panels import Cell, grid_of_panels
 from analysis.figures.drawing.path_rows import (
@@ -21,7 +20,7 @@ from analysis.figures.drawing.plot import Drawing, Material, Plot, Reason
 from analysis.figures.drawing.score_rows import complete_runs, seeds_and_prompts
 from analysis.figures.drawing.style import SD, curve, sqrt_kl_axis
 from analysis.figures.drawing.way_looks import FRONTIER, way_looks
-from analysis.records.way import POOL
+from analysis.records.way import POOL, grouped
 
 TRUTHS = ("gold", "oracle")
 CROWDED = 3
@@ -69,8 +68,9 @@ def method_rows(material: Material, quantities: tuple[str, ...]) -> pd.DataFrame
     frontier; ``method`` names the side as comparisons do."""
     tables = material.tables
     points = path_points(tables.points)
-    names = side_names(zip(points["method"], points["group"], strict=True))
-    named = [names[key] for key in zip(points["method"], points["group"], strict=True)]
+    keys = list(zip(points["method"].map(material.experiment.ways), points["group"], strict=True))
+    ways = grouped(keys)
+    named = [str(ways[key]) for key in keys]
     blocks = [with_seed_means(long_rows(points.assign(method=named), quantities), complete_runs(material))]
     for name, table in ((str(POOL), tables.best_of_n), (FRONTIER, tables.frontier)):
         reliable = table[table["reliable"].astype(bool)] if len(table) else table

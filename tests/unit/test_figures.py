@@ -10,11 +10,11 @@ import pytest
 from drawing import draw_soundly
 from synthetic import write_experiment
 
-from analysis.equal_kl.comparison import POOL
 from analysis.figures import FIGURES, Material, draw_all
 from analysis.figures.drawing.path_rows import MEAN, cases, long_rows, path_points, peak, with_seed_means
 from analysis.figures.drawing.style import paper_style
 from analysis.records.experiment import Experiment
+from analysis.records.way import POOL
 from analysis.tables.tables import tables
 
 SMALL_GRID = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
@@ -72,7 +72,7 @@ def test_best_of_n_and_reinforcement_learning_never_share_a_panel(quiz: Material
         figure, data = FIGURES["goodhart"].draw(quiz)
     titles = [ax.get_title() for ax in figure.axes if ax.get_title()]
     assert titles == ["reinforcement learning (RLOO)", "best of n samples"]
-    drawn = data[(data["method"] == POOL) & (data["quantity"] == "gold") & (data["proxy"] == "starved")]
+    drawn = data[(data["method"] == str(POOL)) & (data["quantity"] == "gold") & (data["proxy"] == "starved")]
     table = quiz.tables.best_of_n.query("proxy == 'starved'")
     np.testing.assert_array_equal(drawn["value"], table["gold"])
     np.testing.assert_array_equal(drawn["n"], table["n"])
@@ -81,7 +81,7 @@ def test_best_of_n_and_reinforcement_learning_never_share_a_panel(quiz: Material
 def test_the_fitted_law_is_drawn_with_its_band(quiz: Material) -> None:
     with paper_style():
         figure, data = FIGURES["goodhart"].draw(quiz)
-    law = data[(data["quantity"] == "law") & (data["proxy"] == "starved") & (data["method"] == POOL)]
+    law = data[(data["quantity"] == "law") & (data["proxy"] == "starved") & (data["method"] == str(POOL))]
     fit = quiz.tables.fits.set_index("curve").loc["best_of_n/starved/gold"]
     d = law["distance"]
     np.testing.assert_allclose(law["value"], d * (fit["alpha"] - fit["beta"] * d), atol=1e-9)

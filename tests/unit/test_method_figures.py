@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from synthetic import write_experiment
 
-from analysis.equal_kl.comparison import POOL
 from analysis.figures import FIGURES, Material
 from analysis.figures.drawing.method_looks import FRONTIER, LOOKS, method_looks
 from analysis.figures.drawing.style import PAGE, paper_style
 from analysis.figures.equal_kl import MOST
 from analysis.figures.laws import REGION
 from analysis.records.experiment import Experiment
+from analysis.records.way import POOL
 from analysis.tables.tables import tables
 
 SEVEN = ("rloo", "grpo", "ppo", "dpo", "kto", "online_dpo", "best_of_n_distilled")
@@ -86,7 +86,7 @@ def test_fourteen_proxies_fit_on_a_page(name: str, fourteen: Material) -> None:
 
 
 def test_methods_are_told_apart_without_colour_and_keep_their_look() -> None:
-    looks = method_looks([*SEVEN, POOL, FRONTIER])
+    looks = method_looks([*SEVEN, str(POOL), FRONTIER])
     for key in ("color", "label", "marker"):
         shown = {getattr(look, key) for name, look in looks.items() if name != FRONTIER}
         assert len(shown) == len(SEVEN) + 1
@@ -102,7 +102,7 @@ def test_groups_of_a_method_and_unknown_methods_get_looks_of_their_own() -> None
 def test_lines_are_those_of_the_tables(seven: Material) -> None:
     with paper_style():
         _, data = FIGURES["methods"].draw(seven)
-    assert set(data["method"]) == {*SEVEN, POOL, FRONTIER}
+    assert set(data["method"]) == {*SEVEN, str(POOL), FRONTIER}
     gold = data[(data["quantity"] == "gold") & (data["method"] == "kto")]
     np.testing.assert_array_equal(gold["value"], seven.tables.points.query("method == 'kto'")["gold"])
     with paper_style():
@@ -125,7 +125,7 @@ def test_a_best_of_n_run_and_the_pool_have_panels_of_their_own(tmp_path: Path) -
         "reinforcement learning (RLOO)", "best of n", "best of n samples",
     }  # fmt: skip
     laws = data[data["quantity"] == "law"]
-    assert "best_of_n" not in set(laws["method"]) and POOL in set(laws["method"])
+    assert "best_of_n" not in set(laws["method"]) and str(POOL) in set(laws["method"])
 
 
 def test_forecasts_are_named_as_people_name_them(seven: Material) -> None:
