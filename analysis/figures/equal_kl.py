@@ -9,7 +9,7 @@ import pandas as pd
 
 from analysis.equal_kl.interpolated import agreement
 from analysis.figures.drawing.lines import beside, marks, zero_line
-from analysis.figures.drawing.panels import Cell, grid_of_panels
+from analysis.figures.drawing.panels import FEW, Cell, grid_of_panels
 from analysis.figures.drawing.plot import Drawing, Material, Plot, Reason
 from analysis.figures.drawing.style import SD, Look, kl_axis
 from analysis.figures.drawing.way_looks import way_looks
@@ -25,7 +25,7 @@ MEASURED = (
 
 
 def draw(material: Material) -> Drawing | Reason:
-    """One case per proxy (methods minus the baseline) and per pair of proxies; a panel for gold and oracle."""
+    """One case per proxy (methods minus the baseline) and per pair of proxies; a panel per truth."""
     compared = _numbers(material)
     data = _shown(compared)
     if data.empty:
@@ -48,7 +48,7 @@ def draw(material: Material) -> Drawing | Reason:
             ax.set_ylabel(f"difference ({SD})")
 
     found = data.drop_duplicates(PANEL).to_dict("records")
-    figure = grid_of_panels(found, panels, panels=len(truths), row_height=1.9, share_y=len(found) > 4)
+    figure = grid_of_panels(found, panels, panels=len(truths), row_height=1.9, share_y=len(found) > FEW)
     left = compared.drop_duplicates(PANEL).shape[0] - len(found)
     return Drawing(figure, data, _caption(material, data, left, some_measured))
 
@@ -87,9 +87,10 @@ def _caption(material: Material, data: pd.DataFrame, left: int, some_measured: b
     low, high = int(runs.min()), int(runs.max())
     parts = [
         "Differences in score at the same KL, each curve read where it first reaches that KL, between its "
-        "measured points. Above zero, the method named does better than the baseline at that price; where two "
-        "proxies are compared, the first does better than the second. Bars are 95 % bootstrap intervals over "
-        f"prompts and, where there are several, seeds: {low if low == high else f'{low} to {high}'} per side.",
+        "measured points. Above zero, the method named does better than the baseline at that price; where "
+        "two proxies are compared, the first does better than the second. Bars are 95 % bootstrap "
+        "intervals over prompts and, where there are several, seeds: "
+        f"{low if low == high else f'{low} to {high}'} per side.",
         "" if data["paired"].all() else
         "The best-of-n pool has prompts of its own: its differences are not paired.",
         f"{MEASURED} {agreement(material.tables.checkpoints, 'gold')}" if some_measured else "",

@@ -91,9 +91,9 @@ def _caption(material: Material) -> str:
         held = (rows["coverage"] * points).sum() / points.sum()
         gain = 1 - (rows["crps"] * points).sum() / (rows["crps_trivial"] * points).sum()
         parts.append(
-            f"From {source}: {held:.0%} of {int(points.sum())} withheld points lie in the 95 % band; the error "
-            f"(CRPS) is {abs(gain):.0%} {'smaller' if gain >= 0 else 'larger'} than if gold stayed where it was "
-            "last seen."
+            f"From {source}: {held:.0%} of {int(points.sum())} withheld points lie in the 95 % band; the "
+            f"error (CRPS) is {abs(gain):.0%} {'smaller' if gain >= 0 else 'larger'} than if gold stayed "
+            "where it was last seen."
         )
     return (
         "Lines and bands: median and 95 % of what was foretold. From early points: up to 60 % of the √KL "

@@ -50,11 +50,11 @@ def draw(material: Material) -> Drawing | Reason:
         for proxy, kl in reliable.groupby("proxy", sort=False)["kl"].max().items()
     )
     caption = (
-        "Dotted: what the best policy for the proxy at each KL would score, the reference policy reweighted by "
-        "exp(proxy/β), estimated from the best-of-n pool without any training. It ends where the pool has too "
-        f"few effective samples: {ends}. Right: what the trained policy scores besides, at the same KL; away "
-        "from zero it is the optimiser's own doing, for better or worse. The scales of scores and differences "
-        f"differ. {seeds_and_prompts(material, pool=True)}"
+        "Dotted: what the best policy for the proxy at each KL would score, the reference policy "
+        "reweighted by exp(proxy/β), estimated from the best-of-n pool without any training. It ends where "
+        f"the pool has too few effective samples: {ends}. Right: what the trained policy scores besides, at "
+        "the same KL; away from zero it is the optimiser's own doing, for better or worse. The scales of "
+        f"scores and differences differ. {seeds_and_prompts(material, pool=True)}"
     )
     return Drawing(figure, data, caption)
 

@@ -28,7 +28,9 @@ def draw(material: Material) -> Drawing | Reason:
         rows, ax = data[data["proxy"] == proxy], cell.ax
         zero_line(ax)
         end = float(np.nanmax(rows["proxy_score"]))
-        ax.plot([0, end], [0, end], color="0.6", linewidth=0.8, zorder=0, label="gold gains what the proxy gains")
+        ax.plot(
+            [0, end], [0, end], color="0.6", linewidth=0.8, zorder=0, label="gold gains what the proxy gains"
+        )
         for method, line in rows.groupby("method", sort=False):
             curve(ax, line["proxy_score"], line["value"], looks[str(method)], linewidth=1.1)
         ax.set_title(proxy_title(proxy, proxies[proxy], len(proxies)))
@@ -37,10 +39,10 @@ def draw(material: Material) -> Drawing | Reason:
 
     figure = grid_of_panels(list(proxies), panel, row_height=2.4, legend_columns=3)
     caption = (
-        "Gold against proxy score along each method's path, both as changes from the reference policy in their "
-        "own standard deviations. Where a line bends down, a higher proxy score buys less of gold. Methods "
-        "whose lines coincide differ only in how much KL they pay for the same trade. Intervals are in the "
-        f"other figures. {seeds_and_prompts(material, pool=True)}"
+        "Gold against proxy score along each method's path, both as changes from the reference policy in "
+        "their own standard deviations. Where a line bends down, a higher proxy score buys less of gold. "
+        "Methods whose lines coincide differ only in how much KL they pay for the same trade. Intervals "
+        f"are in the other figures. {seeds_and_prompts(material, pool=True)}"
     )
     return Drawing(figure, data, caption)
 

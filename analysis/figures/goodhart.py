@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ from analysis.figures.drawing.panels import FEW, Cell, grid_of_panels
 from analysis.figures.drawing.path_rows import COLUMNS, Case, cases, peak, turning_point
 from analysis.figures.drawing.plot import Drawing, Material, Plot, Reason
 from analysis.figures.drawing.score_rows import SCORES, best_of_n_rows, path_rows, seeds_and_prompts
-from analysis.figures.drawing.style import DOTTED, LOOKS, SD, sqrt_kl_axis
+from analysis.figures.drawing.style import DOTTED, LOOKS, SD, Look, sqrt_kl_axis
 from analysis.figures.drawing.way_looks import way_looks
 from analysis.records.way import POOL
 
@@ -43,7 +43,7 @@ def draw(material: Material) -> Drawing | Reason:
         cell.ax.set_ylabel(f"score ({SD})")
 
     figure = grid_of_panels(found, panel, across=methods if full else None)
-    return Drawing(figure, data, _caption(material, data, found))
+    return Drawing(figure, data, _caption(material, data, found, looks))
 
 
 def law_rows(material: Material) -> pd.DataFrame:
@@ -71,7 +71,7 @@ def _curves(ax: Axes, rows: pd.DataFrame) -> None:
         mark_peak(ax, top.distance, top.value, f"gold peak, {top.kl:.1f} nats", LOOKS["gold"])
 
 
-def _caption(material: Material, data: pd.DataFrame, found: Sequence[Case]) -> str:
+def _caption(material: Material, data: pd.DataFrame, found: Sequence[Case], looks: Mapping[str, Look]) -> str:
     methods = set(data["method"])
     if str(POOL) not in methods:
         what = "Scores of policies trained against the proxy"
@@ -92,12 +92,12 @@ def _caption(material: Material, data: pd.DataFrame, found: Sequence[Case]) -> s
         "and d(α − βd) for best-of-n with d = √KL, with its 95 % bootstrap band."
         if LAW in set(data["quantity"])
         else "No law is drawn: the points do not identify one.",
-        _evidence_sentence(material, found),
+        _evidence_sentence(material, found, looks),
     ]
     return " ".join(part for part in parts if part)
 
 
-def _evidence_sentence(material: Material, found: Sequence[Case]) -> str:
+def _evidence_sentence(material: Material, found: Sequence[Case], looks: Mapping[str, Look]) -> str:
     """Where gold stops being evidence: an oracle that peaked at a smaller KL than gold did."""
     if not material.experiment.has_oracle:
         return (
@@ -110,7 +110,7 @@ def _evidence_sentence(material: Material, found: Sequence[Case]) -> str:
         if gold is None or oracle is None or oracle.kl >= gold.kl:
             continue
         at_end = "" if gold.turned else ", its last point"
-        where = case.title.replace("\n", ", ")
+        where = f"{looks[case.method].label}, {case.proxy} proxy"
         places.append(f"{oracle.kl:.1f} before {gold.kl:.1f} nats{at_end} ({where})")
     if not places:
         return "In no panel was the oracle highest before gold was."
@@ -131,8 +131,8 @@ def _pool_sentence(material: Material) -> str:
 PLOT = Plot(
     title="What the proxy and what it stands for do as KL is spent",
     description=(
-        "Line charts, one panel per method and proxy: proxy, gold and oracle score against the square root of "
-        "the KL from the reference policy, gold's peak marked."
+        "Line charts, one panel per method and proxy: proxy, gold and oracle score against the square root "
+        "of the KL from the reference policy, gold's peak marked."
     ),
     draw=draw,
 )

@@ -50,7 +50,9 @@ def draw(material: Material) -> Drawing | Reason:
     def panels(curve: str, cell: Cell) -> None:
         rows, fit = data[data["curve"] == curve], curves.loc[curve]
         _forms(cell.axes[0], rows, best.get(curve, set()))
-        sqrt_kl_axis(cell.axes[0], float(rows.loc[rows["quantity"] == "measured", "d"].max()), top=with_region)
+        sqrt_kl_axis(
+            cell.axes[0], float(rows.loc[rows["quantity"] == "measured", "d"].max()), top=with_region
+        )
         method = str(POOL) if fit["law"] == "best_of_n" else fit["method"]
         cell.axes[0].set_title(f"{looks[method].label}\n{fit['proxy']} proxy")
         cell.axes[0].set_ylabel(f"gold ({SD})")
@@ -142,12 +144,14 @@ def _caption(material: Material, curves: pd.Index, *, with_region: bool) -> str:
             if leads
             else "Too few points lie beyond the cut to compare the forms."
         )
-        region = "Right: the joint 95 % region of α and β of the method's published law, fitted to all points;"
+        region = (
+            "Right: the joint 95 % region of α and β of the method's published law, fitted to all points;"
+        )
     return (
-        f"{'Left: ' if with_region else ''}Gold points up to 60 % of the √KL reached (filled; dashed line: the "
-        f"cut), every form fitted to them, and drawn on over the held-out rest (open). {ahead} The best form "
-        f"is bold, with its 95 % band; bars are 95 % intervals. {region} a peak is reported only where the "
-        "interval of β alone excludes 0. The scales of the panels differ."
+        f"{'Left: ' if with_region else ''}Gold points up to 60 % of the √KL reached (filled; dashed line: "
+        f"the cut), every form fitted to them, and drawn on over the held-out rest (open). {ahead} The best "
+        f"form is bold, with its 95 % band; bars are 95 % intervals. {region} a peak is reported only where "
+        "the interval of β alone excludes 0. The scales of the panels differ."
     )
 
 

@@ -53,11 +53,11 @@ def draw(material: Material) -> Drawing | Reason:
 
     figure = grid_of_panels(list(proxies), panels, panels=len(truths), row_height=2.3)
     caption = (
-        "Change of score from the reference policy, in its standard deviations, over how far each method has "
-        "moved the policy. All are measured by the same meter on the same prompts; best of n and the frontier "
-        "(the reference policy reweighted for the proxy, without training) come from the pool and end where "
-        "it does not carry further. Where a panel holds more than three lines, bands are left out: the figure "
-        "and the table of differences at equal KL have the intervals. "
+        "Change of score from the reference policy, in its standard deviations, over how far each method "
+        "has moved the policy. All are measured by the same meter on the same prompts; best of n and the "
+        "frontier (the reference policy reweighted for the proxy, without training) come from the pool and "
+        "end where it does not carry further. Where a panel holds more than three lines, bands are left "
+        "out: the figure and the table of differences at equal KL have the intervals. "
         f"{seeds_and_prompts(material, pool=True)}"
     )
     return Drawing(figure, data, caption)

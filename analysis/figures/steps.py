@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from analysis.figures.behaviours.controls import behaviour_looks
 from analysis.figures.drawing.lines import draw_quantities, mark_peak, mark_place, zero_line
 from analysis.figures.drawing.panels import FEW, Cell, grid_of_panels
 from analysis.figures.drawing.path_rows import Case, cases, turning_point
@@ -14,11 +15,12 @@ KL = "KL (nats per sequence)"
 
 
 def draw(material: Material) -> Drawing | Reason:
-    """Per method and proxy: scores, measured KL and, where there is room, the rate of the headline behaviour."""
+    """Per method and proxy: scores, measured KL and, where there is room, the headline behaviour."""
     behaviour = material.experiment.headline_behaviour
     data = path_rows(material, (*SCORES, "kl", behaviour))
     if data.empty:
         return "no run under path control left scored points"
+    looks = {**LOOKS, **behaviour_looks(behaviour)}
     found = cases(data, way_looks(material.experiment.ways))
     shown = ["scores", "kl"]
     if behaviour in set(data["quantity"]) and len(found) <= FEW:
@@ -30,14 +32,13 @@ def draw(material: Material) -> Drawing | Reason:
         top = turning_point(case.rows)
         for ax, kind in zip(cell.axes, shown, strict=True):
             zero_line(ax)
-            draw_quantities(ax, case.rows, "step", SCORES if kind == "scores" else (kind,))
+            draw_quantities(ax, case.rows, "step", SCORES if kind == "scores" else (kind,), looks)
             step_axis(ax)
             if kind == "scores":
                 ax.set_title(case.title)
                 ax.set_ylabel(f"score ({SD})")
             else:
                 ax.set_title(KL if kind == "kl" else "share of prompts")
-                ax.set_ylim(bottom=0)
             if top is not None and kind == "scores":
                 mark_peak(ax, top.step, top.value, f"gold peak, step {top.step:.0f}", LOOKS["gold"])
             elif top is not None:
@@ -56,8 +57,8 @@ def draw(material: Material) -> Drawing | Reason:
 PLOT = Plot(
     title="When it happens: scores and KL over optimisation steps",
     description=(
-        "Line charts over optimisation steps, one case per method and proxy: proxy, gold and oracle score, the "
-        "KL from the reference policy, and the rate of the behaviour that the experiment is about."
+        "Line charts over optimisation steps, one case per method and proxy: proxy, gold and oracle score, "
+        "the KL from the reference policy, and the rate of the behaviour that the experiment is about."
     ),
     draw=draw,
 )

@@ -183,6 +183,8 @@ class Experiment:
     cards: tuple[Mapping[str, Any], ...]
     """The reward models' cards, gold first."""
     wall_seconds: Mapping[str, float]
+    headline_behaviour: str = "sycophancy"
+    """The measure of the behaviour that findings, tables and figures are about first."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -210,6 +212,7 @@ class Experiment:
             proxies=top.get("proxies") or {},
             cards=_read_cards(path / "reward_models"),
             wall_seconds=top.get("wall_seconds") or {},
+            headline_behaviour=top.get("headline_behaviour") or "sycophancy",
             provenance=top.get("provenance") or {},
         )
 

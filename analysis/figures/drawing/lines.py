@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,13 +12,19 @@ from analysis.figures.drawing.path_rows import MEAN, headline
 from analysis.figures.drawing.style import LOOKS, MARK_LINE, Look, curve
 
 
-def draw_quantities(ax: Axes, rows: pd.DataFrame, x: str, quantities: Sequence[str]) -> None:
+def draw_quantities(
+    ax: Axes,
+    rows: pd.DataFrame,
+    x: str,
+    quantities: Sequence[str],
+    looks: Mapping[str, Look] = LOOKS,
+) -> None:
     """Every quantity of one proxy against column ``x``; a quantity without any value is left out."""
     for quantity in quantities:
         mine = rows[rows["quantity"] == quantity]
         if mine["value"].isna().all():
             continue
-        look = LOOKS[quantity]
+        look = looks[quantity]
         bold = headline(mine)
         for _, seed in mine[(mine["run_id"] != MEAN) & ~mine["run_id"].isin(bold["run_id"])].groupby(
             "run_id"
@@ -51,9 +57,9 @@ def mark_place(ax: Axes, x: float, color: str = "0.5") -> None:
 
 def room_below(ax: Axes) -> None:
     """Room under the curves for a label."""
-    low, high = ax.get_ylim()
-    lowest, highest = ax.dataLim.intervaly
-    ax.set_ylim(min(low, lowest - 0.16 * (highest - lowest)), high)
+    low, high = ax.dataLim.intervaly
+    ax.update_datalim([(0, low - 0.14 * (high - low))], updatex=False)
+    ax.autoscale_view(scalex=False)
 
 
 def zero_line(ax: Axes) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -18,6 +19,8 @@ FEW = 4
 """More cases than this get smaller panels, three or four of them side by side."""
 WIDEST = 18
 """With more single panels than this, four stand side by side and not three."""
+LINE = 0.14
+"""Inches: the height of a line of the legend."""
 MOST_ACROSS = 4
 """A panel narrower than a quarter of the page cannot be read."""
 
@@ -48,11 +51,12 @@ def grid_of_panels(
     share_y: bool = True,
     legend_columns: int = 4,
 ) -> Figure:
-    """Call `draw` for every case with its `panels` panels, and put one legend above them all.
+    """Call `draw` for every case with its `panels` panels, and put one legend above them all, unless `draw`
+    gives them legends of their own.
 
-    Panels of one kind share their scales, unless told otherwise, and only the outer ones name them: `draw`
-    labels every panel as if it stood alone. `row_height` is in inches; rows get lower where a page would not
-    hold them.
+    Panels of one kind share their scales, unless told otherwise. `draw` labels every panel as if it stood
+    alone; a label that the next panel of its kind says as well is taken away. `row_height` is in inches; rows
+    get lower where a page would not hold them.
 
     Args:
         across: cases side by side; by default as many as can be read.
@@ -61,23 +65,30 @@ def grid_of_panels(
     rows = math.ceil(len(cases) / across)
     fig, axes = canvas(rows, across * panels, row_height=min(row_height, (PAGE - MARGIN) / rows))
     grid = axes.reshape(rows * across, panels)
+    # Before anything is drawn: a scale that is set later reaches all who share it, one set earlier does not.
+    for place, kind in np.ndindex(len(cases), panels):
+        if place and share_x:
+            grid[place, kind].sharex(grid[0, kind])
+        if place and share_y:
+            grid[place, kind].sharey(grid[0, kind])
     for place, case in enumerate(cases):
-        for kind, ax in enumerate(grid[place]):
-            if place and share_x:
-                ax.sharex(grid[0, kind])
-            if place and share_y:
-                ax.sharey(grid[0, kind])
         draw(case, Cell(list(grid[place]), top=place < across))
-        for ax in grid[place]:
-            if place % across:
+    used = grid[: len(cases)]
+    for place, kind in np.ndindex(used.shape):
+        ax = used[place, kind]
+        if place % across:
+            ax.tick_params(labelleft=not share_y)
+            if ax.get_ylabel() == used[place - place % across, kind].get_ylabel():
                 ax.set_ylabel("")
-                ax.tick_params(labelleft=not share_y)
-            if place + across < len(cases):
+        if place + across < len(cases):
+            ax.tick_params(labelbottom=not share_x)
+            if ax.get_xlabel() == used[place + across, kind].get_xlabel():
                 ax.set_xlabel("")
-                ax.tick_params(labelbottom=not share_x)
     for ax in grid[len(cases) :].flat:
         ax.remove()
-    shared_legend(fig, grid[: len(cases)].flat, columns=legend_columns)
+    if not any(ax.get_legend() for ax in used.flat):
+        lines = shared_legend(fig, used.flat, columns=legend_columns)
+        fig.set_figheight(min(PAGE, fig.get_figheight() + LINE * max(0, lines - 2)))
     return fig
 
 

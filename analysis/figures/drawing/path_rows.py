@@ -128,7 +128,9 @@ class Case:
 
 def cases(rows: pd.DataFrame, looks: Mapping[str, Look]) -> list[Case]:
     """Every case of ``rows``, the least data first: there the strongest Goodhart effect is expected."""
-    order = rows.drop_duplicates(CASE).sort_values(["proxy_pairs", *CASE])
+    place = {method: place for place, method in enumerate(dict.fromkeys(rows["method"]))}
+    order = rows.drop_duplicates(CASE).assign(place=rows["method"].map(place))
+    order = order.sort_values(["proxy_pairs", "proxy", "place"])
     found = []
     for method, proxy, pairs in order[[*CASE, "proxy_pairs"]].itertuples(index=False):
         title = f"{looks[method].label}\n{proxy_title(proxy, pairs, len(order))}"

@@ -6,6 +6,7 @@ a figure survives a black-and-white printer. Saved files carry no date: the same
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -130,8 +131,8 @@ def curve(
 
 
 def sqrt_kl_axis(ax: Axes, limit: float, *, top: bool = True) -> None:
-    """x is d = sqrt(KL) from 0 to ``limit``; with ``top`` the KL itself, in nats per sequence, is read off the
-    upper edge."""
+    """x is d = sqrt(KL) from 0 to ``limit``; with ``top`` the KL itself, in nats per sequence, is read off
+    the upper edge."""
     limit = limit if limit > 0 else 1.0
     limits = (-0.03 * limit, 1.04 * limit)
     # Panels that share the axis have it from the first of them; setting it sets it for every one of them.
@@ -172,14 +173,16 @@ def step_axis(ax: Axes) -> None:
     ax.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
 
 
-def shared_legend(fig: Figure, axes: Iterable[Axes], *, columns: int = 4) -> None:
-    """One legend above the panels, each label once, in the order of first appearance."""
+def shared_legend(fig: Figure, axes: Iterable[Axes], *, columns: int = 4) -> int:
+    """One legend above the panels, each label once, in the order of first appearance. Returns its lines."""
     handles: dict[str, Any] = {}
     for ax in axes:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
     if handles:
         fig.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=columns)
+    tallest = max((label.count("\n") + 1 for label in handles), default=0)
+    return tallest * math.ceil(len(handles) / columns)
 
 
 def color_scale(fig: Figure, image: ScalarMappable, axes: Any, **kwargs: Any) -> Colorbar:
