@@ -34,7 +34,7 @@ def draw(material: Material) -> Drawing | Reason:
     looks, kls = way_looks(material.experiment.ways), sorted(data["kl"].unique())
     some_measured = bool((data["interpolated"] == "checkpoints").any())
 
-    def panels(case: Mapping[str, Any], cell: Cell) -> None:
+    def panels(case: Mapping[Any, Any], cell: Cell) -> None:
         mine = data[(data["between"] == case["between"]) & (data["context"] == case["context"])]
         sides = list(dict.fromkeys(mine["side"]))
         for ax, truth in zip(cell.axes, truths, strict=True):
@@ -75,7 +75,7 @@ def _shown(table: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(kept, ignore_index=True)
 
 
-def _title(case: Mapping[str, Any], sides: list[str], looks: Mapping[str, Look]) -> str:
+def _title(case: Mapping[Any, Any], sides: list[str], looks: Mapping[str, Look]) -> str:
     if case["between"] == "proxies":
         return f"{case['context']} proxy"
     first = looks[sides[0]].label if len(sides) == 1 else "each method"

@@ -79,13 +79,11 @@ def _unread(points: pd.DataFrame) -> Reason | None:
 
 def _numbers(points: pd.DataFrame, complete: list[str]) -> pd.DataFrame:
     """Long rows (`path_rows.COLUMNS`) of `points` and their seed means, by condition and probe."""
-    return pd.concat(
-        [
-            with_seed_means(long_rows(rows, QUANTITIES), complete).assign(condition=condition, probe=probe)
-            for (condition, probe), rows in points.groupby(["condition", "probe"], sort=False)
-        ],
-        ignore_index=True,
-    )
+    blocks = []
+    for (condition, probe), rows in points.groupby(["condition", "probe"], sort=False):
+        lines = with_seed_means(long_rows(rows, QUANTITIES), complete)
+        blocks.append(lines.assign(condition=str(condition), probe=str(probe)))
+    return pd.concat(blocks, ignore_index=True)
 
 
 def _areas(ax: Axes, rows: pd.DataFrame) -> None:

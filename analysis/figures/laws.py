@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pandas as pd
 from matplotlib.axes import Axes
 
@@ -40,15 +43,15 @@ def draw(material: Material) -> Drawing | Reason:
     """Per gold curve: forms and points and, where there is room, the joint region of (α, β)."""
     tables = material.tables
     curves = _curves(material)
-    if curves.empty:
+    if not curves:
         return "no gold curve has enough points for a law"
     with_region = len(curves) <= FEW
-    data = _numbers(material, curves.index, with_region=with_region)
+    data = _numbers(material, list(curves), with_region=with_region)
     looks = way_looks(material.experiment.ways)
     best = tables.law_scores[tables.law_scores["best"].astype(bool)].groupby("curve")["law"].agg(set)
 
     def panels(curve: str, cell: Cell) -> None:
-        rows, fit = data[data["curve"] == curve], curves.loc[curve]
+        rows, fit = data[data["curve"] == curve], curves[curve]
         _forms(cell.axes[0], rows, best.get(curve, set()))
         sqrt_kl_axis(
             cell.axes[0], float(rows.loc[rows["quantity"] == "measured", "d"].max()), top=with_region
@@ -60,21 +63,22 @@ def draw(material: Material) -> Drawing | Reason:
             _region(cell.axes[1], rows[rows["quantity"] == REGION], fit)
 
     figure = grid_of_panels(
-        list(curves.index), panels, panels=2 if with_region else 1, share_x=False, share_y=False,
+        list(curves), panels, panels=2 if with_region else 1, share_x=False, share_y=False,
         legend_columns=3,
     )  # fmt: skip
-    return Drawing(figure, data, _caption(material, curves.index, with_region=with_region))
+    return Drawing(figure, data, _caption(material, list(curves), with_region=with_region))
 
 
-def _curves(material: Material) -> pd.DataFrame:
+def _curves(material: Material) -> dict[str, Mapping[Any, Any]]:
     """The rows of `fits`, by curve, of gold curves to which at least one form was fitted, in the order of the
     tables."""
     fits, lines = material.tables.fits, material.tables.law_lines
     fitted = set(lines["curve"]) if len(lines) else set()
-    return fits[(fits["score"] == "gold") & fits["curve"].isin(fitted)].set_index("curve")
+    gold = fits[(fits["score"] == "gold") & fits["curve"].isin(fitted)]
+    return {str(row["curve"]): row for row in gold.to_dict("records")}
 
 
-def _numbers(material: Material, curves: pd.Index, *, with_region: bool) -> pd.DataFrame:
+def _numbers(material: Material, curves: list[str], *, with_region: bool) -> pd.DataFrame:
     """Rows of curve, quantity (a law, "measured" or the region), d or α, value or β, lo, hi, held_out."""
     tables = material.tables
     points = tables.law_points.rename(columns={"measured": "value"}).assign(quantity="measured")
@@ -112,7 +116,7 @@ def _forms(ax: Axes, rows: pd.DataFrame, best: set[str]) -> None:
     ax.set_ylim(min(0.0, low) - 0.3 * (high - low), high + 0.3 * (high - low))
 
 
-def _region(ax: Axes, outline: pd.DataFrame, fit: pd.Series) -> None:
+def _region(ax: Axes, outline: pd.DataFrame, fit: Mapping[Any, Any]) -> None:
     ax.set_xlabel("α")
     ax.set_ylabel("β")
     if outline.empty:
@@ -127,7 +131,7 @@ def _region(ax: Axes, outline: pd.DataFrame, fit: pd.Series) -> None:
     ax.set_title(f"{LAWS[fit['law']].formula}, all points")
 
 
-def _caption(material: Material, curves: pd.Index, *, with_region: bool) -> str:
+def _caption(material: Material, curves: list[str], *, with_region: bool) -> str:
     scores = material.tables.law_scores
     best = scores[scores["best"].astype(bool) & scores["curve"].isin(curves) & scores["margin"].notna()]
     leads = "; ".join(

@@ -27,7 +27,7 @@ def draw(material: Material) -> Drawing | Reason:
     data = data[data["name"].isin(names)].reset_index(drop=True)
     labels = table.drop_duplicates("behaviour").set_index("behaviour")["label"]
     looks = {
-        name: Look(label, COLORS[place % len(COLORS)], "none", MARKERS[place % len(MARKERS)])
+        str(name): Look(label, COLORS[place % len(COLORS)], "none", MARKERS[place % len(MARKERS)])
         for place, (name, label) in enumerate(labels.items())
     }
     values = data[["predicted_lo", "predicted_hi", "measured_lo", "measured_hi"]].to_numpy()

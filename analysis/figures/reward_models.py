@@ -39,7 +39,9 @@ def draw(material: Material) -> Drawing | Reason:
     present = set(data["quantity"])
     truth = next((name for name in TRUTHS if name in present), None)
     looks = {
-        label: Look(label, *(each[place % len(each)] for each in (PALETTE, LINES, MARKERS)))
+        label: Look(
+            label, PALETTE[place % len(PALETTE)], LINES[place % len(LINES)], MARKERS[place % len(MARKERS)]
+        )
         for place, label in enumerate(labels.values())
     }
     words = {

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TypeVar
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -64,30 +64,32 @@ def grid_of_panels(
     across = across or _across(len(cases), panels)
     rows = math.ceil(len(cases) / across)
     fig, axes = canvas(rows, across * panels, row_height=min(row_height, (PAGE - MARGIN) / rows))
-    grid = axes.reshape(rows * across, panels)
+    grid: list[list[Axes]] = axes.reshape(rows * across, panels).tolist()
+    used, unused = grid[: len(cases)], grid[len(cases) :]
     # Before anything is drawn: a scale that is set later reaches all who share it, one set earlier does not.
-    for place, kind in np.ndindex(len(cases), panels):
-        if place and share_x:
-            grid[place, kind].sharex(grid[0, kind])
-        if place and share_y:
-            grid[place, kind].sharey(grid[0, kind])
+    for cell in used[1:]:
+        for ax, first in zip(cell, used[0], strict=True):
+            if share_x:
+                ax.sharex(first)
+            if share_y:
+                ax.sharey(first)
     for place, case in enumerate(cases):
-        draw(case, Cell(list(grid[place]), top=place < across))
-    used = grid[: len(cases)]
-    for place, kind in np.ndindex(used.shape):
-        ax = used[place, kind]
-        if place % across:
-            ax.tick_params(labelleft=not share_y)
-            if ax.get_ylabel() == used[place - place % across, kind].get_ylabel():
-                ax.set_ylabel("")
-        if place + across < len(cases):
-            ax.tick_params(labelbottom=not share_x)
-            if ax.get_xlabel() == used[place + across, kind].get_xlabel():
-                ax.set_xlabel("")
-    for ax in grid[len(cases) :].flat:
+        draw(case, Cell(used[place], top=place < across))
+    for place, cell in enumerate(used):
+        for kind, ax in enumerate(cell):
+            if place % across:
+                ax.tick_params(labelleft=not share_y)
+                if ax.get_ylabel() == used[place - place % across][kind].get_ylabel():
+                    ax.set_ylabel("")
+            if place + across < len(cases):
+                ax.tick_params(labelbottom=not share_x)
+                if ax.get_xlabel() == used[place + across][kind].get_xlabel():
+                    ax.set_xlabel("")
+    for ax in chain.from_iterable(unused):
         ax.remove()
-    if not any(ax.get_legend() for ax in used.flat):
-        lines = shared_legend(fig, used.flat, columns=legend_columns)
+    shown = list(chain.from_iterable(used))
+    if not any(ax.get_legend() for ax in shown):
+        lines = shared_legend(fig, shown, columns=legend_columns)
         fig.set_figheight(min(PAGE, fig.get_figheight() + LINE * max(0, lines - 2)))
     return fig
 
