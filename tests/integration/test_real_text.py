@@ -51,6 +51,7 @@ SMALL = (
     "best_of_n={prompts: 8, samples: 8}",
     "measure.items=12",
     "measure.heldout_pairs=50",
+    "pair_chunk=30",
     "workers=1",
     "tracking.mode=disabled",
 )

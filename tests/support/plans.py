@@ -67,9 +67,8 @@ def policies(run_ids: Set[str], points: str = "") -> set[str]:
     """Policies and all that values their points."""
     found = {f"policy {run_id}" for run_id in run_ids} if not points else set()
     for run_id in run_ids:
-        found |= scores(f"{run_id}{points}", f"proxy/{run_id.split('-')[2]}/0") | {
-            f"approvals {run_id}{points}"
-        }
+        label, (_, _, name, *_) = f"{run_id}{points}", run_id.split("-")
+        found |= {f"approvals {label}"} | scores(label, f"proxy/{name}/0")
     return found
 
 

@@ -25,6 +25,11 @@ def natural(data: WorldData) -> pd.DataFrame:
     return pd.concat([data.prompts[role] for role in NATURAL], ignore_index=True)
 
 
+def test_no_prompt_is_longer_than_the_world_says_and_the_longest_nearly_are(data: WorldData) -> None:
+    longest = max(part["prompt"].str.split().str.len().max() for part in data.prompts.values())
+    assert longest <= data.max_prompt_tokens <= longest + 3
+
+
 # --- the natural distribution -------------------------------------------------------------------------
 
 

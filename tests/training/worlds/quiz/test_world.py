@@ -223,7 +223,7 @@ def test_every_text_is_known_words_one_token_each(data: WorldData) -> None:
     prompts = pd.concat([part["prompt"] for part in parts.values()]).unique().tolist()
     texts = prompts + data.demonstrations["completion"].unique().tolist()
     ids = tokenizer(texts)["input_ids"]
-    assert max(map(len, ids[: len(prompts)])) == data.max_prompt_tokens
+    assert max(map(len, ids[: len(prompts)])) <= data.max_prompt_tokens
     for text, sequence in zip(texts, ids, strict=True):
         assert len(sequence) == len(text.split())
         assert tokenizer.unk_token_id not in sequence and tokenizer.eos_token_id not in sequence
