@@ -192,11 +192,12 @@ def scored_pool(laboratory: Laboratory, folder: Path, samples: int = 256) -> Poi
     table = table.assign(**dict.fromkeys(("logp", "logp_ref", "kl", "k1", "k2", "k3", "kl_reverse"), 0.0))
     publish(folder / "000000", table, enumeration.world.outcomes(table, enumeration.items))
     settings = {"batch_size": 4096, "gold": Programmatic().model_dump(mode="json")}
+    enumeration.items.to_parquet(folder / "items.parquet")
     inputs = {"samples": folder, "world": enumeration.world.folder, "gold": folder}
+    inputs["proxy"] = laboratory.home / "proxy"
     parts = []
     for name in ("gold", "oracle", "proxy/random/0"):
-        given = inputs | {"proxy": laboratory.home / "proxy", "eval": enumeration.world.folder / "eval"}
-        task = Task(folder / name, {**settings, "scorer": name}, given, Journal(folder / "journal"))
+        task = Task(folder / name, {**settings, "scorer": name}, inputs, Journal(folder / "journal"))
         writer(task)(folder / "000000", folder / name)
         parts.append(contracts.read_table(folder / name / "scores.parquet", "scores"))
     scores = pd.concat(parts, ignore_index=True)

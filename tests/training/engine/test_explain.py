@@ -68,7 +68,7 @@ def test_first_causes_are_named_in_the_notation_of_overrides_and_the_rest_follow
     }
     found = reasons(explain(planned(("runs.path.steps", 20)), store))
     assert set(found) == policies(PATHS)
-    assert {reason for title, reason in found.items() if title.startswith("policy")} == {"steps 100 -> 20"}
+    assert {reason for title, reason in found.items() if title.startswith("policy")} == {"steps 150 -> 20"}
 
 
 def test_times_are_those_of_the_stages_kind_on_this_machine(store: Store) -> None:

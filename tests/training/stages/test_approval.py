@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import mkdtemp
 
 import numpy as np
 import pandas as pd
@@ -68,6 +69,7 @@ def asked(home: Path, out: Path, rater: Annotator) -> Path:
     """The point's folder in the records of a policy whose proxy has that rater."""
     settings = {"batch_size": 64, "gold": {"type": "programmatic"}}
     given = {**inputs(home), "gold": home, "samples": home}
+    out = Path(mkdtemp(dir=out))
     journal = Journal(out / "metrics.jsonl")
     score_points(Task(out / "scores", {**settings, "scorer": "gold"}, given, journal))
     given |= {"line": home, "scores": out / "scores"}

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from drawn_worlds import inputs as world_inputs
 from drawn_worlds import opened
 from rollouts import METHODS, Silent, job, make_home
 
@@ -118,7 +119,7 @@ def task(home: Path, run: Path, out: Path) -> Task:
     (out.parent / "reference").mkdir(exist_ok=True)
     if not (out.parent / "reference" / "model").exists():
         (out.parent / "reference" / "model").symlink_to(home / "reference")
-    inputs = {"world": home / "world", "reference": out.parent / "reference", "policy": run}
+    inputs = {**world_inputs(home / "world"), "reference": out.parent / "reference", "policy": run}
     settings = {"seed": 0, "batch_size": 64, "kl": [*WANTED, 1000.0]}
     return Task(out, settings, inputs, Silent())  # type: ignore[arg-type]
 
