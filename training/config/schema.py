@@ -115,6 +115,9 @@ class Experiment(Component):
     schema_version: Literal[1] = 1
     name: Slug
     """Directory name under `paths.runs`."""
+    plugins: tuple[str, ...] = ()
+    """Modules with parts of your own, by name or as paths of .py files relative to the config that names
+    them; imported before anything else is read. No part of the identity, in which the code of a part is."""
     seed: int = Field(0, ge=0, strict=True)
     """Root of every random stream."""
     world: AnyWorld
@@ -285,8 +288,8 @@ class Experiment(Component):
 
 
 # Where records go, how they are mirrored, how many processes share the work and what figures call a proxy
-# change no result; tests hold this to be true.
+# change no result; tests hold this to be true. What a plugin adds is named by its code, like any other part.
 NOT_IDENTITY: Any = {
-    **dict.fromkeys(("name", "tracking", "paths", "workers"), True),
+    **dict.fromkeys(("name", "plugins", "tracking", "paths", "workers"), True),
     "proxies": {"__all__": {"dose": True}},
 }

@@ -34,9 +34,10 @@ class Table:
         Raises UserError if there is no such column (with the nearest name) or a cell is not text.
         """
         if column not in self.frame:
+            columns = [str(name) for name in self.frame.columns]
             raise UserError(
-                f"{key}: {self.name} has no column {column!r}; "
-                f"it has {', '.join(map(str, self.frame.columns))}{did_you_mean(column, map(str, self.frame.columns))}"
+                f"{key}: {self.name} has no column {column!r}; it has {', '.join(columns)}"
+                + did_you_mean(column, columns)
             )
         cells = self.frame[column]
         blank = cells.isna()
