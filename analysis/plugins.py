@@ -41,11 +41,20 @@ def load_plugin(name: str) -> None:
         raise PluginError(f"{name}: {_reason(error, module)}") from error
 
 
-def recorded_plugins(records: Path) -> list[str]:
-    """The plugins that an experiment's recorded config names."""
+def load_recorded(records: Path) -> list[str]:
+    """Import the plugins that an experiment's recorded config names; returns what is wrong with which.
+
+    Records outlive the files beside which they were made, and can be read without them.
+    """
     config = records / "config.yaml"
     named = yaml.safe_load(config.read_text(encoding="utf-8")).get("plugins") if config.is_file() else None
-    return [str(name) for name in named or ()]
+    problems = []
+    for name in named or ():
+        try:
+            load_plugin(str(name))
+        except PluginError as error:
+            problems.append(str(error))
+    return problems
 
 
 def _refuse_other(module: str, file: Path) -> None:

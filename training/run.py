@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from training.config.hub import pinned
 from training.config.schema import Experiment
 from training.engine.plan import plan
 from training.engine.stage import Plan
@@ -35,6 +36,7 @@ def run(config: Experiment, *, workers: int | None = None, dry_run: bool = False
     store = Store(Path(config.paths.store or Path(config.paths.runs) / ".store"))
     # Its own handle: what libraries print goes to logs by redirecting sys.stdout while a stage runs here.
     console = Console(highlight=False, file=sys.stdout)
+    config = pinned(config, must=not dry_run)
     config.gold.check()
     stages = plan(config)
     if dry_run:

@@ -98,9 +98,8 @@ class Layers:
     def _note(self, value: Any, path: KeyPath, layer: Layer) -> None:
         if path in layer.places:
             self.places[path] = layer.places[path]
-        inside = enumerate(value) if isinstance(value, list) else ()
-        inside = value.items() if isinstance(value, Mapping) else inside
-        for key, part in inside:
+        inside = dict(enumerate(value)) if isinstance(value, list) else value
+        for key, part in inside.items() if isinstance(inside, Mapping) else ():
             self._note(part, (*path, str(key)), layer)
 
     def _forget(self, path: KeyPath) -> None:
