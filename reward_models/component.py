@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+import os
+from typing import Annotated, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+
+def _expanded(path: str) -> str:
+    return os.path.expandvars(os.path.expanduser(path))
+
+
+Location = Annotated[str, AfterValidator(_expanded)]
+"""A local path, with `~` and environment variables in it resolved, or a name on the Hub."""
 
 
 class Component(BaseModel):

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
+from reward_models.component import Location
 from reward_models.gold.base import Completions, Gold
 
 
@@ -15,7 +16,7 @@ class Pretrained(Gold):
     """A sequence-classification reward model from a local folder or a Hugging Face model id."""
 
     type: Literal["pretrained"] = "pretrained"
-    path: str = Field(min_length=1)
+    path: Location = Field(min_length=1)
     """Local folder or model id; must have one label and its own tokenizer."""
     revision: str | None = None
     """Branch, tag or commit of a model id."""

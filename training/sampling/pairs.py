@@ -17,22 +17,22 @@ from training.worlds.built_world import BuiltWorld
 
 
 def sample(
-    world: BuiltWorld, reference: Path, role: str, count: int, seed: int, batch_size: int
+    world: BuiltWorld, reference: Path, role: str, places: range, seed: int, batch_size: int
 ) -> pd.DataFrame:
-    """Two completions for each of `count` pairs; row 2i is the first of pair i, row 2i + 1 the second.
+    """Two completions for each pair; row 2i is the first of pair i, row 2i + 1 the second.
 
-    Pairs take the prompts of `role` in turn, so that there may be more pairs than prompts. Columns: pair,
-    item_id, prompt, prompt_ids, completion, ids, length, finished.
+    Pairs take the prompts of `role` in turn, those at `places`, so that there may be more pairs than prompts.
+    Columns: pair, item_id, prompt, prompt_ids, completion, ids, length, finished.
     """
     items = world.prompts(role)
-    rows = items.iloc[np.repeat(np.arange(count) % len(items), 2)].reset_index(drop=True)
+    rows = items.iloc[np.repeat(np.array(places) % len(items), 2)].reset_index(drop=True)
     tokenizer = world.tokenizer()
     prompts = rows["prompt"].tolist()
     policy = load_policy(reference)
     completions = complete(policy, tokenizer, prompts, world.max_completion_tokens, seed, batch_size)
     return pd.DataFrame(
         {
-            "pair": np.repeat(np.arange(count), 2),
+            "pair": np.repeat(np.array(places), 2),
             "item_id": rows["item_id"],
             "prompt": prompts,
             "prompt_ids": tokenizer(prompts)["input_ids"],
