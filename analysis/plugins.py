@@ -30,7 +30,7 @@ def load_plugin(name: str) -> None:
     if folder not in sys.path:
         sys.path.append(folder)
     importlib.invalidate_caches()
-    module = file.stem if file else name
+    module = module_name(name)
     try:
         if file:
             _refuse_other(module, file)
@@ -39,6 +39,11 @@ def load_plugin(name: str) -> None:
         raise
     except (Exception, SystemExit) as error:  # whatever a stranger's module may do
         raise PluginError(f"{name}: {_reason(error, module)}") from error
+
+
+def module_name(plugin: str) -> str:
+    """What Python calls a plugin that is named by its module or by its file."""
+    return Path(plugin).stem if plugin.endswith(".py") else plugin
 
 
 def load_recorded(records: Path) -> list[str]:

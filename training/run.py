@@ -80,6 +80,7 @@ def _refuse_foreign(folder: Path) -> None:
 
 
 def _run(config: Experiment, stages: Plan, store: Store, folder: Path, workers: int, console: Console) -> int:
+    from analysis.plugins import module_name
     from training.engine.executor import Executor
     from training.follow.follower import Observing
     from training.follow.records import Records
@@ -99,7 +100,7 @@ def _run(config: Experiment, stages: Plan, store: Store, folder: Path, workers: 
         records.finish(state, time.monotonic() - started)
         _require_something(stages, state, folder)
         view.say("drawing the report, unless these records have one")
-        page, _ = report(folder, store)
+        page, _ = report(folder, store, [module_name(name) for name in config.plugins])
         observing.finish(state)
     reused, failed = len(state.reused), len(state.failed)
     run = len(stages.stages) - reused - failed
