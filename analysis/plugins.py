@@ -75,7 +75,7 @@ def _reason(error: BaseException, module: str) -> str:
         return f"there is no module `{error.name}` on Python's path or in {Path.cwd()}"
     if isinstance(error, SyntaxError):
         return f"is not valid Python: {error}"
-    # The last line that is the plugin's own or one it called, past the frames of the import itself.
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<frozen")]
-    where = f" ({frames[-1].filename}:{frames[-1].lineno})"
+    ours = ("<frozen", importlib.__file__, __file__)
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(ours)]
+    where = f" ({frames[0].filename}:{frames[0].lineno})" if frames else ""  # the plugin's own line
     return f"cannot be imported: {type(error).__name__}: {error}{where}"
