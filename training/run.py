@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from training.config.hub import pinned
+from training.config.remarks import remarks
 from training.config.schema import Experiment
 from training.engine.explain import explain
 from training.engine.plan import plan
@@ -40,6 +41,8 @@ def run(config: Experiment, *, workers: int | None = None, dry_run: bool = False
     config = pinned(config, must=not dry_run)
     config.gold.check()
     stages = plan(config)
+    for remark in remarks(config):
+        console.print(f"note: {remark}", markup=False, soft_wrap=True)
     if dry_run:
         for line in explain(stages, store).text():
             console.print(line, markup=False, soft_wrap=True)

@@ -18,6 +18,7 @@ from reward_models.backbone import AnyModel, Scratch, Sft
 from reward_models.component import Component
 from reward_models.gold import AnyGold
 from reward_models.gold.trained import Trained
+from training.config.pairings import idle_mitigation, twins
 from training.config.proxy import Proxy
 from training.config.tracking import Tracking
 from training.methods import AnyMethod
@@ -197,15 +198,11 @@ class Experiment(Component):
         copies = [name for name, proxy in self.proxies.items() if proxy.copies_gold]
         if copies and not isinstance(self.gold, Trained):
             return [f"proxies.{name}.copies_gold needs gold.type = trained" for name in copies]
-        if self.gold.type == "programmatic" and not self.world.has_oracle:
-            return [
-                f"gold.type is programmatic, but world `{self.world.type}` has no oracle to serve as gold"
-            ]
-        return []
+        problems = self.gold.problems(self.world.has_oracle)
+        return [f"gold.type is {self.gold.type} in world `{self.world.type}`: {each}" for each in problems]
 
     def _tokenizer_problems(self) -> list[str]:
-        tokenizer = getattr(self.world, "tokenizer", None)
-        if tokenizer and tokenizer.type == "pretrained":
+        if self.world.takes_pretrained_models:
             return []
         models = {"reference.model": self.reference.model}
         models |= {f"proxies.{name}.model": proxy.model for name, proxy in self.proxies.items()}
@@ -245,22 +242,14 @@ class Experiment(Component):
         return []
 
     def _mitigation_problems(self) -> list[str]:
-        problems = []
+        problems: list[str] = []
         for group, run in self.runs.items():
             method, mitigation = run.policy or self.policy, run.mitigation or self.mitigation
-            if mitigation is None:
-                continue
-            where = f"runs.{group}" if run.mitigation is None else f"runs.{group}.mitigation"
-            if method.reads_annotator:
-                problems.append(
-                    f"mitigation = {mitigation.type} would do nothing in {where}: {method.type} with "
-                    "labels = annotator never asks the proxy"
-                )
-            if missing := mitigation.needs - self.world.outcome_fields:
-                problems.append(
-                    f"mitigation = {mitigation.type} in {where} reads {', '.join(sorted(missing))}, which "
-                    f"world `{self.world.type}` does not parse"
-                )
+            if mitigation:
+                where = f"runs.{group}.mitigation" if run.mitigation else f"runs.{group}"
+                problems += idle_mitigation(where, mitigation, method, self.world)
+            used = {name: self.proxies[name] for name in run.proxies or self.proxies if name in self.proxies}
+            problems += twins(f"runs.{group}", method, used)
         return problems
 
     def pairs(self, proxy: str) -> int:
