@@ -36,7 +36,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"sampling"},
         {"store", "worlds"},
         {"mitigations"},
-        {"streams", "errors"},
+        {"streams", "errors", "plugins"},
     ],
     "analysis": [
         {"report"},
@@ -48,7 +48,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"pool", "audit"},
         {"probes", "detectors", "claims"},
         {"records"},
-        {"estimators"},
+        {"estimators", "plugins"},
     ],
 }
 
