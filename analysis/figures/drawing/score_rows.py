@@ -12,7 +12,7 @@ from analysis.records.way import POOL
 
 SCORES = ("proxy_score", REWARD, "gold", "oracle")
 SHAPED = 0.01
-"""Where the reward that was optimised is never as far as this (π_ref s.d.) from the proxy, it is the proxy."""
+"""Where the reward that was optimised is never as far as this (π_ref s.d.) from the proxy it is the proxy."""
 
 
 def complete_runs(material: Material) -> list[str]:
