@@ -20,6 +20,7 @@ from training.store.lock import InUse, locked
 
 if TYPE_CHECKING:
     from training.engine.executor import State
+    from training.follow.terminal import View
 
 # An experiment of the default size leaves about this much; running out half-way helps nobody.
 LEAST_FREE_BYTES = 500 * 2**20
@@ -93,7 +94,6 @@ def explain(stages: Plan, store: Store, console: Console) -> None:
 
 
 def _run(config: Experiment, stages: Plan, store: Store, folder: Path, workers: int, console: Console) -> int:
-    from analysis.report.write import write_report
     from training.engine.executor import Executor
     from training.follow.follower import Observing
     from training.follow.records import Records
@@ -111,16 +111,23 @@ def _run(config: Experiment, stages: Plan, store: Store, folder: Path, workers: 
         state = Executor(stages, store, workers, folder / "logs", [observing, view]).run()
         records.finish(state, time.monotonic() - started)
         _require_something(stages, state, folder)
-        view.say("drawing the report")
-        report = write_report(folder)
+        report = _report(folder, view) if config.report else None
         observing.finish(state)
     reused, failed = len(state.reused), len(state.failed)
     run = len(stages.stages) - reused - failed
     console.print(
         f"{run} stages run, {reused} reused, {failed} failed, in {time.monotonic() - started:.0f} s"
     )
-    console.print(f"report: {report}", soft_wrap=True)
+    if report:
+        console.print(f"report: {report}", soft_wrap=True)
     return 1 if failed else 0
+
+
+def _report(folder: Path, view: View) -> Path:
+    from analysis.report.write import write_report
+
+    view.say("drawing the report")
+    return write_report(folder)
 
 
 def _require_something(stages: Plan, state: State, folder: Path) -> None:

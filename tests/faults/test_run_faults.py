@@ -61,7 +61,7 @@ def test_a_proxy_of_nan_stops_its_own_runs_and_no_others(smoke: Finished, home: 
     audit = planned().audit
     assert audit is not None
     home.forget([audit, *(stage for run in planned().runs for stage in (run.train, run.score))])
-    result = home.run()
+    result = home.run("report=true")
     assert result.returncode == 1 and result.stderr == "", result.stdout + result.stderr
     assert "2 stages run, 18 reused, 5 failed" in result.stdout
     for run_id in (STARVED, BUDGET):

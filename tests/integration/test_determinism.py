@@ -36,7 +36,7 @@ def test_one_worker_gives_the_same_bytes_as_two(smoke: Finished, home: Home) -> 
     proxies = [stage for stage in plan.stages if stage.identity.stage == "proxy"]
     policies = [run.train for run in plan.runs]
     home.forget([*proxies, *policies, *(run.score for run in plan.runs)])
-    result = home.run("--workers", "1")
+    result = home.run()
     assert result.returncode == 0 and "8 stages run, 17 reused" in result.stdout, result.stdout
     for stage in proxies:
         name = "model/model.safetensors"

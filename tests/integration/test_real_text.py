@@ -152,7 +152,7 @@ def test_pretrained_folders_go_through_the_whole_experiment(data: Path, pythia: 
     keys += tuple(f"proxies.{name}.model" for name in ("starved", "ample"))
     paths = [f"{key}.path={pythia}" for key in keys]
     steps = ("gold.sft.steps=4", "policy.checkpoint_every=2", "policy.trainer.gradient_accumulation_steps=2")
-    experiment = run("hh_rlhf_pythia.yaml", data, tmp_path, *paths, *steps)
+    experiment = run("hh_rlhf_pythia.yaml", data, tmp_path, *paths, *steps, "report=false")
     assert {run.status for run in experiment.runs} == {"complete"}
     for policy in experiment.runs:
         kl = [point.samples()["kl"] for point in policy.points]

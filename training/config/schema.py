@@ -128,6 +128,9 @@ class Experiment(Component):
     paths: Paths = Paths()
     workers: int = Field(2, ge=1, strict=True)
     """Worker processes for training; results do not depend on it."""
+    report: bool = Field(True, strict=True)
+    """Draw the report when the experiment ends; `overopt report` draws it at any time. Without it, W&B shows
+    no best-of-n curves."""
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Experiment:
@@ -281,9 +284,9 @@ class Experiment(Component):
         return self.model_dump(mode="json", exclude=NOT_IDENTITY)
 
 
-# Where records go, how they are mirrored, how many processes share the work and what figures call a proxy
-# change no result; tests hold this to be true.
+# Where records go, how they are mirrored, how many processes share the work, whether a report is drawn and
+# what figures call a proxy change no result; tests hold this to be true.
 NOT_IDENTITY: Any = {
-    **dict.fromkeys(("name", "tracking", "paths", "workers"), True),
+    **dict.fromkeys(("name", "tracking", "paths", "workers", "report"), True),
     "proxies": {"__all__": {"dose": True}},
 }

@@ -60,7 +60,7 @@ class Observing(Watcher):
                     self.mirror.point(run.row["run_id"], _named(values))
             self._close(run)
         table = self.records.folder / "tables" / "best_of_n.csv"
-        for proxy, curve in pd.read_csv(table).groupby("proxy") if self.plan.pool else ():
+        for proxy, curve in pd.read_csv(table).groupby("proxy") if table.exists() else ():
             columns = {
                 k: curve[k].tolist()
                 for k in ("sqrt_kl", "kl", "n", "proxy_score", "gold", "oracle")
