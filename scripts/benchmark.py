@@ -185,7 +185,7 @@ def blocks(config: Experiment, folder: Path) -> dict[str, list[Stopwatch]]:
     method = config.policy.model_copy(update={"learning_rate": 1e-12})
     watches: dict[str, list[Stopwatch]] = {"testbed": [], "stock": []}
     for number in range(BLOCKS):
-        both = [("testbed", rloo.train), ("stock", stock)]
+        both: list[tuple[str, Callable[..., None]]] = [("testbed", rloo.train), ("stock", stock)]
         for name, train in both if number % 2 == 0 else reversed(both):
             out = folder / f"{name}-{number}"
             out.mkdir()

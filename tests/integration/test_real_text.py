@@ -29,6 +29,7 @@ from reward_models.gold import Completions
 from reward_models.gold import Pretrained as PretrainedGold
 from training.config.load import load
 from training.config.schema import Experiment
+from training.stages.gold import fit_gold
 from training.stages.task import Task
 from training.store.journal import Journal
 from training.worlds import built_world
@@ -104,7 +105,7 @@ def _neox(tokenizer: Any, **options: Any) -> GPTNeoXConfig:
     )
 
 
-def run(config: str, data: Path, runs: Path, *options: str) -> Experiment:
+def run(config: str, data: Path, runs: Path, *options: str) -> Recorded:
     """A shipped config made small, through the command, to its end; its records."""
     result = overopt("run", str(REAL / config), f"world.path={data}", f"paths.runs={runs}", *SMALL, *options)
     assert result.returncode == 0, result.stdout + result.stderr
@@ -148,8 +149,8 @@ def test_its_report_claims_nothing_about_an_oracle_or_sycophancy(scratch: Record
 
 
 def test_pretrained_folders_go_through_the_whole_experiment(data: Path, pythia: Path, tmp_path: Path) -> None:
-    keys = ("world.tokenizer", "reference.model", "gold.model")
-    keys += tuple(f"proxies.{name}.model" for name in ("starved", "ample"))
+    keys = ["world.tokenizer", "reference.model", "gold.model"]
+    keys += [f"proxies.{name}.model" for name in ("starved", "ample")]
     paths = [f"{key}.path={pythia}" for key in keys]
     steps = ("gold.sft.steps=4", "policy.checkpoint_every=2", "policy.trainer.gradient_accumulation_steps=2")
     experiment = run("hh_rlhf_pythia.yaml", data, tmp_path, *paths, *steps, "report=false")
@@ -192,7 +193,7 @@ def test_a_pretrained_gold_scores_text_in_its_own_tokens(data: Path, pythia: Pat
     (tmp_path / "out").mkdir()
     settings = {"seed": 0, "batch_size": 64, "gold": gold.model_dump(mode="json"), "heldout": 50}
     journal = Journal(tmp_path / "metrics.jsonl")
-    gold.fit_gold(Task(tmp_path / "out", settings, {"world": tmp_path / "world"}, journal))
+    fit_gold(Task(tmp_path / "out", settings, {"world": tmp_path / "world"}, journal))
     card = json.loads((tmp_path / "out" / "card.json").read_text())
     assert card["pairs"] == 0 and 0 < card["accuracy_ci"][0] < card["accuracy_ci"][1] < 1
 

@@ -85,7 +85,6 @@ class Home:
 
     def run(self, *options: str) -> subprocess.CompletedProcess[str]:
         """Run with one worker and without a report, neither of which changes a record."""
-        (self.records / "summary.json").unlink(missing_ok=True)
         return overopt(*self.arguments("workers=1", "report=false", *options))
 
     def run_alone(self) -> subprocess.CompletedProcess[str]:
@@ -119,22 +118,24 @@ class Home:
             shutil.rmtree(self.artefact(stage))
 
     def copy(self, runs: Path) -> Home:
-        """An independent copy in hard links: replace files, never write into them."""
-        without = shutil.ignore_patterns("locks", "partial", "logs", "wandb")
+        """An independent copy in hard links (replace files, never write into them), without a summary."""
+        without = shutil.ignore_patterns("locks", "partial", "logs", "wandb", "summary.json")
         shutil.copytree(self.runs, runs, copy_function=os.link, ignore=without)
         return Home(runs, self.config)
 
     def summary(self) -> dict[str, Any]:
         """What a report summarises, refusing NaN and infinity, without the time it took."""
         file = self.records / "summary.json"
-        if not file.exists():
+        if file.exists():
+            text = file.read_text()
+        else:
             experiment = Experiment.read(self.records)
-            file.write_text(json.dumps(summary(experiment, tables(experiment)), allow_nan=False))
+            text = json.dumps(summary(experiment, tables(experiment)))
 
         def refuse(constant: str) -> None:
-            raise AssertionError(f"summary.json holds {constant}, which is not JSON")
+            raise AssertionError(f"the summary holds {constant}, which is not JSON")
 
-        document: dict[str, Any] = json.loads(file.read_text(), parse_constant=refuse)
+        document: dict[str, Any] = json.loads(text, parse_constant=refuse)
         document.pop("wall_seconds")
         return document
 

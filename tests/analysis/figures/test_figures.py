@@ -51,7 +51,8 @@ def test_drawn_path_values_are_those_of_the_table(name: str, quiz: Material) -> 
     with paper_style():
         figure, data = FIGURES[name].draw(quiz)
     points = quiz.tables.points.set_index(["run_id", "step"])
-    drawn = data[data["run_id"].isin(points.index.levels[0]) & data["quantity"].isin(points.columns)]
+    runs = data["run_id"].isin(points.index.get_level_values(0))
+    drawn = data[runs & data["quantity"].isin(points.columns)]
     assert set(drawn["run_id"]) == {run.run_id for run in quiz.experiment.runs if run.control == "path"}
     expected = [points.loc[(row.run_id, row.step), row.quantity] for row in drawn.itertuples()]
     np.testing.assert_array_equal(drawn["value"], expected)

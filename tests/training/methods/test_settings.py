@@ -98,7 +98,7 @@ def test_a_run_group_may_have_a_mitigation_of_its_own_and_changes_no_other(tmp_p
 def test_a_run_group_may_have_a_method_of_its_own(tmp_path: Path) -> None:
     runs = {"base": {}, "own": {"policy": {"type": "dpo", "labels": "annotator"}}}
     planned = plan(experiment(tmp_path, runs=runs))
-    methods = {run.row["run_id"]: (run.row["method"], run.train.inputs.keys()) for run in planned.runs}
+    methods = {run.row["run_id"]: (run.row["method"], set(run.train.inputs)) for run in planned.runs}
     common = {"world", "reference", "proxy"}
     assert methods == {
         "rloo-base-starved": ("rloo", common),

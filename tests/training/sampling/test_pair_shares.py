@@ -176,7 +176,7 @@ def test_the_records_tell_figures_what_a_proxy_is(tmp_path: Path) -> None:
     config = Experiment.model_validate(BASE | {"proxies": {**BASE["proxies"], "starved": reliable}})
     Records(config, plan(config), tmp_path, tmp_path / "store").begin()
     proxies = Recorded.read(tmp_path).proxies
-    common = {"seeds": 1, "user_reliability": None, "monitored_share": None, "dose": None}
+    common: dict[str, Any] = {"seeds": 1, "user_reliability": None, "monitored_share": None, "dose": None}
     common |= {"annotator": "partial_verification"}
     assert proxies["ample"] == {**common, "pairs": 300}
     assert proxies["starved"] == {**common, **reliable, "annotator": "bradley_terry"}
