@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from reward_models import trl_arguments
-from reward_models.component import Component
+from reward_models.component import Component, Location
 from reward_models.errors import UserError
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Pretrained(Component):
     """Weights from a local folder or a Hugging Face model id (safetensors only, no remote code)."""
 
     type: Literal["pretrained"] = "pretrained"
-    path: str = Field(min_length=1)
+    path: Location = Field(min_length=1)
     """Local folder or model id."""
     revision: str | None = None
     """Branch, tag or commit of a model id."""

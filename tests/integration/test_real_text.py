@@ -25,8 +25,8 @@ from transformers import (
 from analysis.records.experiment import Experiment as Recorded
 from reward_models.backbone import Pretrained
 from reward_models.errors import UserError
-from reward_models.gold import Completions
 from reward_models.gold import Pretrained as PretrainedGold
+from reward_models.gold.base import Completions
 from training.config.load import load
 from training.config.schema import Experiment
 from training.stages.gold import fit_gold

@@ -16,7 +16,8 @@ from tiny import EOS, PAD, language_model, save_reward_model, tokenizer
 from reward_models import bradley_terry
 from reward_models.bradley_terry import Fit
 from reward_models.errors import UserError
-from reward_models.gold import Completions, Pretrained, Trained
+from reward_models.gold import Pretrained, Trained
+from reward_models.gold.base import Completions
 from reward_models.reward import RewardModel, check_is_reward_model, write_scale
 
 WORDS = tokenizer(["a", "b", "c", "d", "good", "bad"])

@@ -82,9 +82,9 @@ def _prepare(
 ) -> tuple[Path, Questions, Dialogue]:
     """The model's own folder, the questions and how to put them; `check` raises UserError for a model of
     another kind."""
-    from training.engine.worker import silence_libraries
+    from training.engine.quiet import silence_models
 
-    silence_libraries()
+    silence_models()
     problems: list[str] = []
     asked = dialogue = None
     try:

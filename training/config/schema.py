@@ -12,14 +12,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from reward_models.annotators import AnyAnnotator, BradleyTerry
+from reward_models.annotators import AnyAnnotator
+from reward_models.annotators.bradley_terry import BradleyTerry
 from reward_models.backbone import AnyModel, Scratch, Sft
 from reward_models.component import Component
-from reward_models.gold import AnyGold, Trained
+from reward_models.gold import AnyGold
+from reward_models.gold.trained import Trained
 from training.config.proxy import Proxy
 from training.config.tracking import Tracking
-from training.methods import AnyMethod, Rloo
+from training.methods import AnyMethod
 from training.methods.kl_control import AnyControl, PathControl
+from training.methods.rloo import Rloo
 from training.mitigations import AnyMitigation
 from training.sampling.pair_shares import pairs_needed
 from training.worlds import AnyWorld
@@ -124,6 +127,9 @@ class Experiment(Component):
     runs: dict[Slug, RunGroup] = Field(default_factory=dict)
     best_of_n: Pool | None = Pool()
     measure: Measure = Measure()
+    pair_chunk: int = Field(1000, ge=2, strict=True)
+    """Pairs for the annotators are sampled this many at a time, always in whole chunks: so no proxy's pairs
+    depend on how many another has."""
     tracking: Tracking = Tracking()
     paths: Paths = Paths()
     workers: int = Field(2, ge=1, strict=True)
@@ -268,16 +274,11 @@ class Experiment(Component):
         asked = self.proxies[proxy]
         return None if asked.copies_gold else asked.annotator or self.annotator
 
-    @property
-    def window(self) -> int:
-        """Pairs set aside for one replicate of any proxy: as many as any has, or has to choose from."""
+    def pairs_to_choose_from(self, proxy: Proxy) -> int:
+        """Pairs that a proxy's own are taken from: as many as it has, or more where it chooses among them."""
         natural = self.world.natural_shares
-        needed = [
-            pairs_needed(proxy.pairs, natural[field], share)
-            for proxy in self.proxies.values()
-            for field, share in proxy.shares.items()
-        ]
-        return math.ceil(max([*needed, *(proxy.pairs for proxy in self.proxies.values())]))
+        needed = [pairs_needed(proxy.pairs, natural[field], share) for field, share in proxy.shares.items()]
+        return math.ceil(max([*needed, proxy.pairs]))
 
     def identity(self) -> dict[str, Any]:
         """The settings that decide results, as plain JSON types."""

@@ -8,19 +8,26 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from pydantic import Field, field_validator
 
 from reward_models import trl_arguments
-from reward_models.component import Component
+from reward_models.component import Part
 
 if TYPE_CHECKING:
     from training.methods.job import PolicyJob
 
 
-class Method(Component, ABC):
+class Method(Part, ABC):
     """How a policy is optimised against one proxy."""
 
     refused_controls: ClassVar[dict[str, str]] = {}
     """Type of a control that this method cannot follow → the reason."""
     takes_steps: ClassVar[bool] = True
     """Whether it takes gradient steps."""
+
+    if TYPE_CHECKING:  # a field of some methods, and worked out by others
+
+        @property
+        @abstractmethod
+        def steps(self) -> int:
+            """Optimiser steps at most."""
 
     @property
     def reads_annotator(self) -> bool:

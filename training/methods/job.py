@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from training.methods.kl_control import AnyControl
-from training.mitigations import AnyMitigation
+from training.mitigations.base import Mitigation
 from training.store.journal import Journal
 from training.worlds.built_world import BuiltWorld
 
@@ -24,7 +24,7 @@ class PolicyJob:
     """Folder of the proxy reward model."""
     labels: Path | None
     """Table of the pairs that the proxy was trained on, for methods that learn from the annotator itself."""
-    mitigation: AnyMitigation | None
+    mitigation: Mitigation | None
     control: AnyControl
     budget: float | None
     """KL budget in nats, where the control has one."""

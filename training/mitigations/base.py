@@ -13,7 +13,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 import pandas as pd
 
-from reward_models.component import Component
+from reward_models.component import Part
 
 
 class Shaped(NamedTuple):
@@ -25,7 +25,7 @@ class Shaped(NamedTuple):
     """What is worth following of this batch, by name."""
 
 
-class Mitigation(Component, ABC):
+class Mitigation(Part, ABC):
     """Turns the standardised proxy reward into the reward to optimise."""
 
     needs: ClassVar[frozenset[str]] = frozenset()
@@ -34,7 +34,7 @@ class Mitigation(Component, ABC):
     @property
     def title(self) -> str:
         """What records call it."""
-        return str(getattr(self, "type"))  # noqa: B009 - every variant has it, under a literal of its own
+        return self.type
 
     def base_prompts(self, items: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
         """Those of the policy's prompts of which it must see samples of π_ref before training (none)."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from training.methods import AnyMethod
+from training.methods.base import Method
 from training.methods.job import PolicyJob
 from training.methods.kl_control import AnyControl
 from training.mitigations import AnyMitigation
@@ -13,7 +12,7 @@ from training.stages.task import Task
 
 def train_policy(task: Task) -> None:
     """Optimise one policy against one proxy; gold is neither an input nor within reach."""
-    method: Any = task.component(AnyMethod, "policy")
+    method: Method = task.component(AnyMethod, "policy")
     method.train(
         PolicyJob(
             out=task.out,

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from tiny import build_world, language_model
 
-from reward_models.annotators import BradleyTerry, Oversight, PartialVerification, Surface
+from reward_models.annotators import BradleyTerry, Oversight, PartialVerification
+from reward_models.annotators.surface import Surface
 from training.sampling import pairs
 from training.worlds.built_world import BuiltWorld
 

@@ -12,8 +12,9 @@ from judging import TYPES, dosed
 from plans import planned
 
 from analysis.records.experiment import read_table, write_table
-from reward_models.annotators import FlipNoise, PartialVerification, Surface
+from reward_models.annotators import FlipNoise, PartialVerification
 from reward_models.annotators.base import Annotator
+from reward_models.annotators.surface import Surface
 from training.stages.score import score_points
 from training.stages.task import Task
 from training.store.journal import Journal

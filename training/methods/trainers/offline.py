@@ -62,7 +62,7 @@ def preferences(method: Preferences, job: PolicyJob) -> Rows:
             "rejected_ids": [list(ids[n:]) for n, ids in zip(prompt, rejected, strict=True)],
         }
     table = pairs.sample(
-        job.world, job.reference, "policy", method.pairs, stream(job.seed, "pairs"), job.batch_size
+        job.world, job.reference, "policy", range(method.pairs), stream(job.seed, "pairs"), job.batch_size
     )
     asked, said, item_id = (table[name].tolist() for name in ("prompt", "ids", "item_id"))
     rewards = ProxyReward(job).of(asked, said, item_id, job.world.prompts("policy")).reshape(-1, 2)

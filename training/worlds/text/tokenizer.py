@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from reward_models.component import Component
+from reward_models.component import Component, Location
 from training.errors import UserError
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class PretrainedTokenizer(Component):
     """
 
     type: Literal["pretrained"] = "pretrained"
-    path: str
+    path: Location
     """Directory or Hugging Face model id."""
     revision: str | None = None
     """Branch, tag or commit on the Hub."""

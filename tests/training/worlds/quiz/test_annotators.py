@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 from judging import TYPES, dosed
 
-from reward_models.annotators import Oversight, PartialVerification, RaterGroups, Surface
+from reward_models.annotators import Oversight, PartialVerification, RaterGroups
 from reward_models.annotators.base import Annotator
+from reward_models.annotators.surface import Surface
 from training.sampling import pairs
 from training.worlds import built_world
 from training.worlds.quiz import QuizWorld

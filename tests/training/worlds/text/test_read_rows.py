@@ -91,7 +91,7 @@ def test_undecodable_text_is_refused(tmp_path: Path) -> None:
 
 def test_a_missing_file_names_its_nearest_neighbour(tmp_path: Path) -> None:
     text_file(tmp_path / "pairs.jsonl", "{}")
-    with pytest.raises(UserError, match=r"no file .*pears\.jsonl; did you mean 'pairs\.jsonl'\?"):
+    with pytest.raises(UserError, match=r"no file .*pears\.jsonl; did you mean `pairs\.jsonl`\?"):
         read_table(str(tmp_path / "pears.jsonl"), ALL)
 
 
@@ -100,7 +100,7 @@ def test_a_missing_column_names_those_there_are(tmp_path: Path) -> None:
     with pytest.raises(UserError) as error:
         Pairs().read(read_table(path, ALL))
     message = str(error.value)
-    for part in ("world.format.chosen", "prompt, choosen, rejected", "did you mean 'choosen'?"):
+    for part in ("world.format.chosen", "prompt, choosen, rejected", "did you mean `choosen`?"):
         assert part in message
 
 
