@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from training.config.remarks import remarks
 from training.config.schema import Experiment
 from training.engine.explain import explain
 from training.engine.plan import plan
@@ -38,6 +39,8 @@ def run(config: Experiment, *, workers: int | None = None, dry_run: bool = False
     console = Console(highlight=False, file=sys.stdout)
     config.gold.check()
     stages = plan(config)
+    for remark in remarks(config):
+        console.print(f"note: {remark}", markup=False, soft_wrap=True)
     if dry_run:
         for line in explain(stages, store).text():
             console.print(line, markup=False, soft_wrap=True)

@@ -33,7 +33,7 @@ class Pretrained(Gold):
 
         from reward_models.reward import load_cached
 
-        tokenizer = AutoTokenizer.from_pretrained(self.path, revision=self.revision)
+        tokenizer = AutoTokenizer.from_pretrained(self.path, revision=self.revision, trust_remote_code=False)
         texts = [p + t for p, t in zip(completions.prompts, completions.texts, strict=True)]
         ids = tokenizer(texts)["input_ids"]
         eos = tokenizer.eos_token_id

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ class Laboratory:
             out=out,
             world=self.enumeration.world,
             reference=self.reference,
-            proxy=self.home / "proxy" / "model",
+            proxy=partial(RewardModel.load, self.home / "proxy" / "model"),
             labels=None,
             mitigation=None,
             control=kl_control.Penalty(points=1),

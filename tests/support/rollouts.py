@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,6 +13,7 @@ import torch
 from tiny import PAD, build_world, language_model, save_reward_model
 from transformers import PreTrainedModel
 
+from reward_models.reward import RewardModel
 from training.methods import (
     BestOfN,
     BestOfNDistilled,
@@ -25,7 +27,7 @@ from training.methods import (
 )
 from training.methods.base import Method
 from training.methods.job import PolicyJob
-from training.methods.trainers.parts import ProxyReward
+from training.methods.trainers.proxy_reward import ProxyReward
 from training.methods.trainers.rloo import RlooKLTrainer
 from training.sampling import kl
 from training.sampling.sample import load_policy
@@ -50,7 +52,7 @@ def job(home: Path, out: Path, **changes: Any) -> PolicyJob:
         "out": out,
         "world": BuiltWorld(home / "world"),
         "reference": home / "reference",
-        "proxy": home / "proxy",
+        "proxy": partial(RewardModel.load, home / "proxy"),
         "labels": None,
         "mitigation": None,
         "control": kl_control.Penalty(points=1),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -75,6 +76,19 @@ def save_reward_model(
     config.num_labels = labels
     LlamaForSequenceClassification(config).save_pretrained(folder)
     return folder
+
+
+def plant_code(folder: Path) -> Path:
+    """A model of an unknown kind that brings program code, put in `folder`; returns the file that the code
+    would write if it were run."""
+    ran = folder / "ran"
+    (folder / "evil.py").write_text(f"open({str(ran)!r}, 'w')\nclass Evil: ...\n")
+    parts = ("AutoConfig", "AutoModelForCausalLM", "AutoModelForSequenceClassification")
+    code = {"auto_map": {**dict.fromkeys(parts, "evil.Evil"), "AutoTokenizer": ["evil.Evil", None]}}
+    kind = {"model_type": "evil", "architectures": ["EvilForSequenceClassification"], "pad_token_id": 0}
+    (folder / "config.json").write_text(json.dumps(kind | code))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "Evil"} | code))
+    return ran
 
 
 def sequences(vocabulary: int, longest: int, eos: int) -> Iterator[tuple[int, ...]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import Field, model_validator
 
@@ -78,6 +78,11 @@ class Proxy(Component):
         if not self.copies_gold and "pairs" not in self.model_fields_set:
             raise ValueError("pairs is missing: how many labelled comparisons is it trained on?")
         return self
+
+    @property
+    def labels(self) -> dict[str, Any]:
+        """Everything that decides its labelled pairs, and so nothing of what is fitted to them."""
+        return self.model_dump(exclude={"fit", "model", "seeds", "share_pairs", "dose"})
 
     @property
     def replicates(self) -> tuple[Replicate, ...]:

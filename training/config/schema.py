@@ -18,6 +18,7 @@ from reward_models.backbone import AnyModel, Scratch, Sft
 from reward_models.component import Component
 from reward_models.gold import AnyGold
 from reward_models.gold.trained import Trained
+from training.config.pairings import idle_mitigation, twins
 from training.config.proxy import Proxy
 from training.config.tracking import Tracking
 from training.methods import AnyMethod
@@ -245,22 +246,14 @@ class Experiment(Component):
         return []
 
     def _mitigation_problems(self) -> list[str]:
-        problems = []
+        problems: list[str] = []
         for group, run in self.runs.items():
             method, mitigation = run.policy or self.policy, run.mitigation or self.mitigation
-            if mitigation is None:
-                continue
-            where = f"runs.{group}" if run.mitigation is None else f"runs.{group}.mitigation"
-            if method.reads_annotator:
-                problems.append(
-                    f"mitigation = {mitigation.type} would do nothing in {where}: {method.type} with "
-                    "labels = annotator never asks the proxy"
-                )
-            if missing := mitigation.needs - self.world.outcome_fields:
-                problems.append(
-                    f"mitigation = {mitigation.type} in {where} reads {', '.join(sorted(missing))}, which "
-                    f"world `{self.world.type}` does not parse"
-                )
+            if mitigation:
+                where = f"runs.{group}.mitigation" if run.mitigation else f"runs.{group}"
+                problems += idle_mitigation(where, mitigation, method, self.world)
+            used = {name: self.proxies[name] for name in run.proxies or self.proxies if name in self.proxies}
+            problems += twins(f"runs.{group}", method, used)
         return problems
 
     def pairs(self, proxy: str) -> int:

@@ -68,8 +68,7 @@ class Truth:
         from reward_models.reward import RewardModel
 
         model = RewardModel.load(_artefact(self.artefacts, stage) / "model")
-        reward = self.enumeration.reward(model)
-        return reward if standardised else reward * model.sd + model.mean
+        return self.enumeration.reward(model, standardised=standardised)
 
     def best_of(self, run: PlannedRun, n: int) -> Mapping[str, float]:
         """KL and true value of the best of n."""

@@ -10,7 +10,7 @@ import pandas as pd
 from analysis.records import contracts
 from training.store.atomic import link
 
-SAMPLED, ASKED = ("samples", "outcomes", "hidden"), ("approvals",)
+SAMPLED, ASKED = ("samples", "outcomes", "hidden", "rewards"), ("approvals",)
 
 
 def add_point(samples: Path | None, scores: Sequence[Path], target: Path) -> None:

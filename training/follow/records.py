@@ -98,6 +98,8 @@ class Records:
         if (metrics := samples / "metrics.jsonl").exists():
             # A copy: the journal of an unfinished attempt will still be written to.
             write_bytes(target / "metrics.jsonl", metrics.read_bytes())
+        if (learnt := samples / "mitigation.parquet").exists():
+            link_once(learnt, target / learnt.name)
         if run.between:
             self._between(run.between, state, target / "between")
         status = (

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from reward_models.reward import Reward
 from training.methods.kl_control import AnyControl
 from training.mitigations.base import Mitigation
 from training.store.journal import Journal
@@ -20,8 +22,8 @@ class PolicyJob:
     world: BuiltWorld
     reference: Path
     """Folder of π_ref: the start of training and the origin of KL."""
-    proxy: Path
-    """Folder of the proxy reward model."""
+    proxy: Callable[[], Reward] | None
+    """Loads what rewards: any `Reward`. None where the method never asks."""
     labels: Path | None
     """Table of the pairs that the proxy was trained on, for methods that learn from the annotator itself."""
     mitigation: Mitigation | None

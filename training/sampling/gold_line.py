@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from training.errors import Diverged
+from reward_models.calibration import require_scale
 from training.store.atomic import read_json, write_json
 
 FILE = "line.json"
@@ -25,15 +25,10 @@ class Line:
         """That of scores of π_ref's samples, shape (N,).
 
         Raises:
-            Diverged: they do not vary or are not finite, so nothing can be labelled by them.
+            Diverged: they do not vary or are not finite: nothing could be labelled by them.
         """
-        mean, sd = float(raw.mean()), float(raw.std())
-        if not np.isfinite(mean) or not sd > 0:
-            raise Diverged(
-                f"gold gives the {len(raw)} completions of π_ref mean {mean:g} and s.d. {sd:g}: it "
-                "cannot tell them apart, so nobody can be taught by it"
-            )
-        return cls(mean, sd)
+        require_scale("gold", raw)
+        return cls(float(raw.mean()), float(raw.std()))
 
     @classmethod
     def read(cls, folder: Path) -> Line:

@@ -47,7 +47,7 @@ def fit_gold(task: Task) -> None:
         oracle=None if oracle is None else oracle.reshape(-1, 2),
         gold=None,
     )
-    (task.out / "card.json").write_text(json.dumps(card))
+    (task.out / "card.json").write_text(json.dumps(card, allow_nan=False))
 
 
 def _clean_labels(task: Task) -> tuple[pd.DataFrame, np.ndarray, pd.DataFrame, np.ndarray]:
@@ -91,6 +91,7 @@ def value_pairs(task: Task) -> None:
     parsed = pairs.outcomes(task.world, table, role)
     oracle = pairs.oracle(task.world, table, parsed, role)
     raw = gold.score(task.inputs["gold"], pairs.completions(table, oracle), task.settings["batch_size"])
+    calibration.require_finite_rewards("gold", raw)
     line = Line.read(task.inputs["line"]) if "line" in task.inputs else Line.of(raw)
     line.write(task.out)
     values = parsed.drop(columns=["item_id", "sample_id"])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+from reward_models.reward import RewardModel
 from training.methods import AnyMethod
 from training.methods.base import Method
 from training.methods.job import PolicyJob
@@ -18,7 +21,9 @@ def train_policy(task: Task) -> None:
             out=task.out,
             world=task.world,
             reference=task.inputs["reference"] / "model",
-            proxy=task.inputs["proxy"] / "model",
+            proxy=None
+            if method.reads_annotator
+            else partial(RewardModel.load, task.inputs["proxy"] / "model"),
             labels=task.inputs["labels"] / "preferences.parquet" if "labels" in task.inputs else None,
             mitigation=task.component(AnyMitigation | None, "mitigation"),
             control=task.component(AnyControl, "control"),

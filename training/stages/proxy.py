@@ -97,4 +97,4 @@ def card(task: Task) -> None:
         oracle=values["oracle"].to_numpy().reshape(-1, 2) if "oracle" in values else None,
         gold=values["gold"].to_numpy().reshape(-1, 2),
     )
-    (task.out / "card.json").write_text(json.dumps(written))
+    (task.out / "card.json").write_text(json.dumps(written, allow_nan=False))

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from drawing import draw_soundly
+from drawing import draw_soundly, drawn, refused
 from synthetic import write_experiment
 from synthetic_quiz import Behaviour
 
 from analysis.behaviour import knowing as study
 from analysis.estimators.linear_probe import Facts, LinearProbe
-from analysis.figures import FIGURES, Material
+from analysis.figures import Material
 from analysis.records.experiment import Experiment, RecordError, read_table, write_table
 from analysis.records.run_curves import RunCurves
 from analysis.tables.tables import _evidence, tables
@@ -170,23 +170,21 @@ def test_of_many_proxies_the_figure_shows_those_that_bend_most(tmp_path: Path) -
     material = Material(experiment, tables(experiment))
     _, data = draw_soundly("knowing", material)
     assert data["proxy"].nunique() == 3 and {"b", "d"} < set(data["proxy"])
-    assert "Of 5 proxies" in FIGURES["knowing"].caption(material)
+    assert "Of 5 proxies" in drawn("knowing", material).caption
 
 
 def test_the_figure_stacks_the_shares_to_one(tmp_path: Path) -> None:
     experiment = plant(records(tmp_path, BENT))
     material = Material(experiment, tables(experiment))
-    plot = FIGURES["knowing"]
-    assert plot.lacks(material) is None
     figure, data = draw_soundly("knowing", material)
     assert set(data["probe"]) == {"fixed", "retrained"} and len(figure.axes) >= 2
     shares = data[data["quantity"].isin(study.SHARES)].groupby(["condition", "probe", "step"])["value"].sum()
     assert len(shares) == 4 * len(GRID) and np.allclose(shares, 1.0)
-    assert "control" in plot.caption(material)
+    assert "control" in drawn("knowing", material).caption
     blind = material.tables.knowing.assign(accuracy_lo=0.05)
     unread = Material(experiment, replace(material.tables, knowing=blind))
-    assert "no more than its control task" in str(plot.lacks(unread))
+    assert "no more than its control task" in refused("knowing", unread)
     bare = Experiment.read(
         write_experiment(tmp_path / "bare", kl_grid=GRID, budgets=(), pool=None, clusters=30)
     )
-    assert "measure.hidden_states" in str(plot.lacks(Material(bare, tables(bare))))
+    assert "measure.hidden_states" in refused("knowing", Material(bare, tables(bare)))

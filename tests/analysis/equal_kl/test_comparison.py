@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from synthetic import write_experiment
 
-from analysis.equal_kl.comparison import POOL, Side, compare, draw_seeds, side_names
+from analysis.equal_kl.comparison import Side, compare, draw_seeds
 from analysis.equal_kl.traced import Traced, first_passage
 from analysis.records.experiment import Experiment
+from analysis.records.way import POOL, Way, grouped
 from analysis.tables.tables import Tables, tables
 
 GRID = (0.0, 0.3, 0.7, 1.5, 3.0, 5.0, 9.0)
@@ -68,13 +69,13 @@ def test_a_planted_difference_is_found_at_every_kl_and_only_where_it_is(planted:
 def test_proxies_are_compared_on_gold_and_never_on_their_own_scores(planted: Tables) -> None:
     table = planted.comparisons.query("between == 'proxies'")
     assert set(table["a"]) == {"starved"} and set(table["b"]) == {"ample"}
-    assert set(table["method"]) == {*GAIN, POOL}
+    assert set(table["method"]) == {*GAIN, str(POOL)}
     assert "proxy_score" not in set(table["score"])
     assert table["paired"].all()
 
 
 def test_the_pool_is_compared_unpaired(planted: Tables) -> None:
-    table = planted.comparisons.query("a == @POOL and between == 'methods'")
+    table = planted.comparisons.query("a == @POOL.label and between == 'methods'")
     assert len(table) and not table["paired"].any()
     reliable = planted.best_of_n.query("reliable").groupby("proxy")["kl"].max()
     assert (table.groupby("proxy")["kl"].max() <= reliable).all()
@@ -89,7 +90,7 @@ def test_what_two_methods_share_on_a_prompt_cancels() -> None:
 
     def side(name: str, gold: np.ndarray) -> Side:
         curve = Traced(d, {"gold": gold}, np.tile(d, (200, 1)), {"gold": gold + noise})
-        return Side(name, "p", 10, (0,), [curve], "evaluation")
+        return Side(Way(name), "p", 10, (0,), [curve], "evaluation")
 
     table = compare(side("a", 0.3 * d), side("b", 0.0 * d), rng, kl=(1.0, 2.25, 4.0))
     for column in ("difference", "lo", "hi"):
@@ -118,8 +119,14 @@ def test_seeds_are_drawn_jointly_or_apart() -> None:
 
 
 def test_a_group_is_named_only_where_a_method_has_several() -> None:
-    names = side_names([("rloo", "path"), ("rloo", "capped"), ("dpo", "path")])
-    assert list(names.values()) == ["rloo (path)", "rloo (capped)", "dpo"]
+    charged = Way("dpo", "charged", "agreement_penalty")
+    runs = [(Way("rloo"), "path"), (Way("rloo"), "capped"), (Way("dpo"), "path"), (charged, "charged")]
+    assert [str(way) for way in grouped(runs).values()] == [
+        "rloo (path)",
+        "rloo (capped)",
+        "dpo",
+        "dpo (charged)",
+    ]
 
 
 def test_a_best_of_n_run_does_not_take_the_place_of_its_pool_among_the_laws(tmp_path: Path) -> None:

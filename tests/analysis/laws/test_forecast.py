@@ -16,8 +16,10 @@ from analysis.laws.forms import LAWS
 from analysis.laws.held_out import score_laws, score_table
 from analysis.laws.predict import crps, log_scores, predict, split
 from analysis.laws.recovery import Design, synthetic_curve
+from analysis.records.way import CurveId, Way
 
 REPLICATES = 400
+NAME = CurveId(Way("rloo"), "ample", "gold")
 
 
 def noisy(law: str, coefficients: tuple[float, ...], rng: np.random.Generator, sd: float = 0.02) -> Curve:
@@ -74,7 +76,7 @@ def test_with_shared_prompts_a_band_errs_on_the_wide_side() -> None:
 def test_the_planted_law_wins_on_held_out_points_and_leads_by_its_margin() -> None:
     for name, planted in (("best_of_n", (0.9, 0.2)), ("rl", (0.6, 0.35)), ("no_hump", (0.9, 0.0, 0.6))):
         curve = noisy(name, planted, np.random.default_rng(4), sd=0.002)
-        table = score_table(score_laws(LawCurve("rloo/ample/gold", LAWS["rl"], curve, 1, 1)))
+        table = score_table(score_laws(LawCurve(NAME, LAWS["rl"], curve, 1, 1)))
         scores = table.set_index("law")["log_score"].dropna()
         best = table[table["best"]].iloc[0]
         right = {"rl": ("rl",), "no_hump": ("no_hump",), "best_of_n": ("best_of_n", "power")}[name]
@@ -95,7 +97,7 @@ def test_a_log_score_punishes_both_error_and_vagueness() -> None:
 def test_too_short_a_tail_is_said_not_scored() -> None:
     curve = noisy("rl", (0.6, 0.35), np.random.default_rng(6))
     short = curve.where((curve.d < 2.4) | (curve.d > 3.9))
-    table = score_table(score_laws(LawCurve("rloo/ample/gold", LAWS["rl"], short, 1, 1)))
+    table = score_table(score_laws(LawCurve(NAME, LAWS["rl"], short, 1, 1)))
     assert table["refused"].str.contains("beyond the cut, at least 3").all()
     assert table["log_score"].isna().all() and not table["best"].any()
 

@@ -215,7 +215,8 @@ def test_a_killed_run_ends_with_the_weights_it_would_have_had(home: Path, tmp_pa
     with pytest.raises(_Killed):
         train(tmp_path / "killed", Kill())
     left = tmp_path / "killed" / "checkpoints" / "checkpoint-2"
-    assert json.loads((left / "overopt.json").read_text()).keys() == {"beta", "schedule", "controller"}
+    kept = json.loads((left / "overopt.json").read_text())
+    assert kept.keys() == {"beta", "schedule", "controller", "mitigation"}
     started: list[int] = []
 
     class Watch(Silent):
