@@ -278,7 +278,8 @@ class Experiment(Component):
 
 
 # Where records go, how they are mirrored, how many processes share the work, whether a report is drawn and
-# what figures call a proxy change no result; tests hold this to be true. What a plugin adds is named by its code, like any other part.
+# what figures call a proxy change no result; tests hold this to be true. What a plugin adds is named by its
+# code, like any other part.
 NOT_IDENTITY: Any = {
     **dict.fromkeys(("name", "plugins", "tracking", "paths", "workers", "report"), True),
     "proxies": {"__all__": {"dose": True}},
