@@ -102,15 +102,18 @@ def _run(config: Experiment, stages: Plan, store: Store, folder: Path, workers: 
         state = Executor(stages, store, workers, folder / "logs", [observing, view]).run()
         records.finish(state, time.monotonic() - started)
         _require_something(stages, state, folder)
-        view.say("drawing the report, unless these records have one")
-        page, _ = report(folder, store, [module_name(name) for name in config.plugins])
+        page = None
+        if config.report:
+            view.say("drawing the report, unless these records have one")
+            page, _ = report(folder, store, [module_name(name) for name in config.plugins])
         observing.finish(state)
     reused, failed = len(state.reused), len(state.failed)
     run = len(stages.stages) - reused - failed
     console.print(
         f"{run} stages run, {reused} reused, {failed} failed, in {time.monotonic() - started:.0f} s"
     )
-    console.print(f"report: {page}", soft_wrap=True)
+    if page:
+        console.print(f"report: {page}", soft_wrap=True)
     return 1 if failed else 0
 
 

@@ -6,12 +6,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-import pandas as pd
 import pytest
 import yaml
-from outside_parts import ANNOTATOR, METHOD, MITIGATION
+from outside_parts import ANNOTATOR, METHOD
 from places import CHECKOUT
 
 from analysis.figures import FIGURES
@@ -27,7 +26,7 @@ from training.mitigations import MITIGATIONS
 from training.plugins import load_plugins
 from training.worlds import WORLDS
 
-REGISTRIES = (ANNOTATORS, GOLDS, METHODS, MITIGATIONS, WORLDS)
+REGISTRIES: tuple[Any, ...] = (ANNOTATORS, GOLDS, METHODS, MITIGATIONS, WORLDS)
 
 CONFIG = """
 name: x
@@ -50,7 +49,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for registry, before in zip(REGISTRIES, parts, strict=True):
         registry.parts.clear()
         for part in before.values():
-            registry.register(part)  # type: ignore[type-var, arg-type]
+            registry.register(part)
     for name in set(sys.modules) - modules:
         if name.startswith("my_"):
             del sys.modules[name]
@@ -109,17 +108,6 @@ def test_naming_a_plugin_changes_nothing_by_itself() -> None:
     plain, named = experiment(configured("")), experiment(configured("my_annotators"))
     assert plain.identity() == named.identity()
     assert [stage.key for stage in plan(plain).stages] == [stage.key for stage in plan(named).stages]
-
-
-def test_a_method_and_a_mitigation_from_outside() -> None:
-    Path("my_method.py").write_text(METHOD)
-    Path("my_mitigation.py").write_text(MITIGATION)
-    path = configured("my_method, my_mitigation", "policy: {type: patience}\nmitigation: {type: halved}\n")
-    config = experiment(path, "runs.path.policy={type: patience, steps: 9}")
-    assert [s.settings["steps"] for s in plan(config).stages if s.kind == "policy"] == [9]
-    mitigation = config.mitigation
-    assert mitigation is not None
-    assert mitigation.transform(np.array([2.0]), pd.DataFrame(), {}).reward.tolist() == [1.0]
 
 
 def test_a_fresh_process_knows_the_part_once_it_has_loaded_the_plugins() -> None:

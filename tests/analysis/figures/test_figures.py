@@ -54,7 +54,8 @@ def test_drawn_path_values_are_those_of_the_table(name: str, quiz: Material) -> 
     drawing = drawn(name, quiz)
     _figure, data = drawing.figure, drawing.data
     points = quiz.tables.points.set_index(["run_id", "step"])
-    shown = data[data["run_id"].isin(points.index.levels[0]) & data["quantity"].isin(points.columns)]
+    runs = data["run_id"].isin(points.index.get_level_values(0))
+    shown = data[runs & data["quantity"].isin(points.columns)]
     assert set(shown["run_id"]) == {run.run_id for run in quiz.experiment.runs if run.control == "path"}
     expected = [points.loc[(row.run_id, row.step), row.quantity] for row in shown.itertuples()]
     np.testing.assert_array_equal(shown["value"], expected)
