@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from experiments import CHECKOUT, overopt
+from experiments import overopt
+from places import CHECKOUT
 from pydantic import ValidationError
 from transformers import (
     AutoTokenizer,

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from places import CHECKOUT
 from small_schema import BASE, Dpo, Proxy, Rloo, Root, Scratch, load, message, one, write
 
 from training.config.load import resolved_yaml
@@ -122,4 +123,4 @@ def test_any_text_and_number_survives_being_saved(notes: list[str], cap: float) 
 
 def test_loading_a_config_loads_no_torch() -> None:
     code = "import sys, training.config.load, training.config.schema; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2]).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT).returncode == 0

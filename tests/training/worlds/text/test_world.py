@@ -11,12 +11,13 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from places import SHARED
 
 from training.errors import UserError
 from training.worlds.text.transcripts import ASSISTANT, HUMAN, family
 from training.worlds.text.world import TextWorld
 
-HH = Path(__file__).parents[3] / "shared/data/hh-rlhf-harmless-test/harmless_base_test.jsonl"
+HH = SHARED / "data/hh-rlhf-harmless-test/harmless_base_test.jsonl"
 EQUAL_SHARES = dict.fromkeys(["sft", "gold", "pairs", "policy", "eval", "pool"], 1.0)
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from plans import BASE, LABELLED, STARVED, names, planned, proxy, redone
 from pydantic import ValidationError
-from test_plan import BASE, LABELLED, STARVED, names, planned, proxy, redone
 from tiny import build_world
 
 from analysis.records.experiment import Experiment as Recorded

@@ -2,79 +2,39 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Set
 from pathlib import Path
 from typing import Any
 
 import pytest
+from plans import (
+    ALL,
+    AMPLE,
+    BASE,
+    BUDGETS,
+    GOLD_BACKBONE,
+    KNOWN,
+    LABELLED,
+    ON_GOLD,
+    ON_REFERENCE,
+    PATHS,
+    POOL,
+    REFERENCE,
+    STARVED,
+    WORLD,
+    above,
+    names,
+    planned,
+    policies,
+    proxy,
+    redone,
+)
 
-from training.config.schema import Experiment
 from training.engine import plan as planning
-from training.engine.plan import plan
 from training.engine.stage import Plan, Stage
 from training.store.code_identity import ROOT, contents
-
-BASE: dict[str, Any] = {
-    "name": "base",
-    "world": {"type": "quiz"},
-    "gold": {"type": "trained", "pairs": 500},
-    "annotator": {"type": "partial_verification"},
-    "policy": {"type": "rloo"},
-    "proxies": {"starved": {"pairs": 60}, "ample": {"pairs": 300}},
-    "runs": {
-        "path": {"control": {"type": "path", "kl": [0.1, 1.0]}},
-        "budget": {"proxies": ["starved"], "control": {"type": "target", "budgets": [0.5, 1.0]}},
-    },
-    "best_of_n": {"prompts": 20, "samples": 16},
-}
-
-
-def planned(*changes: tuple[str, Any]) -> Plan:
-    """The plan of `BASE` with dotted fields changed."""
-    config = copy.deepcopy(BASE)
-    for field, value in changes:
-        *parents, last = field.split(".")
-        place = config
-        for parent in parents:
-            place = place.setdefault(parent, {})
-        place[last] = value
-    return plan(Experiment.model_validate(config))
-
-
-def names(stages: Plan) -> dict[str, str]:
-    return {stage.title: stage.name for stage in stages.stages}
-
-
-def redone(*changes: tuple[str, Any]) -> set[str]:
-    """Titles of the stages that have no artefact in the store of `BASE`."""
-    have = {stage.name for stage in planned().stages}
-    return {stage.title for stage in planned(*changes).stages if stage.name not in have}
-
-
-ALL = set(names(planned()))
-WORLD, REFERENCE, GOLD_BACKBONE = "world", "sft reference", "sft gold"
-PATHS = {"rloo-path-starved", "rloo-path-ample"}
-BUDGETS = {"rloo-budget-starved-kl0.5", "rloo-budget-starved-kl1"}
-STARVED, AMPLE = {"rloo-path-starved", *BUDGETS}, {"rloo-path-ample"}
-ON_REFERENCE = ALL - {WORLD, REFERENCE, GOLD_BACKBONE}
-
-
-def policies(run_ids: Set[str]) -> set[str]:
-    return {f"{stage} {run_id}" for stage in ("policy", "scores") for run_id in run_ids}
-
-
-def proxy(name: str, run_ids: Set[str], *also: str) -> set[str]:
-    """A proxy, what describes it, and everything optimised against or scored by it."""
-    return {f"proxy {name}/0", f"card {name}/0", "audit", "scores best of n", *also} | policies(run_ids)
-
-
-LABELLED = proxy("starved", STARVED, "labels starved/0") | proxy("ample", AMPLE, "labels ample/0")
-POOL, KNOWN = {"pool", "scores best of n"}, {"reference", "scores reference"}
-ON_GOLD = LABELLED | {"gold", "values proxies", "values heldout", "scores reference"}
 
 
 def test_the_base_plan_has_every_stage_once() -> None:
@@ -150,10 +110,10 @@ def test_dropping_what_is_downstream_drops_only_that() -> None:
 
 
 def test_an_identity_is_the_same_in_another_process() -> None:
-    code = "import test_plan; print(test_plan.names(test_plan.planned()))"
+    code = "import plans; print(plans.names(plans.planned()))"
     other = subprocess.run(
         [sys.executable, "-c", code],
-        cwd=Path(__file__).parent,
+        cwd=ROOT / "tests" / "support",
         env={**os.environ, "PYTHONHASHSEED": "3", "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
@@ -205,14 +165,6 @@ def test_a_seed_repeats_a_run_and_nothing_else() -> None:
 
 
 # --- order and firewall -----------------------------------------------------------------------------
-
-
-def above(stage: Stage, *, through_labels: bool) -> Iterator[Stage]:
-    """Everything a stage is made from, near and far."""
-    for source in stage.inputs.values():
-        yield source
-        if through_labels or source.identity.stage != "labels":
-            yield from above(source, through_labels=through_labels)
 
 
 def test_stages_come_after_what_they_need() -> None:

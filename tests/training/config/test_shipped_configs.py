@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 import yaml
+from places import CONFIGS
 
 from training.config.load import load
 from training.engine.plan import plan
 
-CONFIGS = Path(__file__).parents[2] / "configs"
 # What lies under accelerate/ is read by `accelerate launch`, not by overopt.
 FILES = sorted(f for f in CONFIGS.rglob("*.yaml") if f.relative_to(CONFIGS).parts[0] != "accelerate")
 # What others are made of need not be an experiment of its own.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from test_plan import PATHS, above, planned, policies, redone
+from plans import PATHS, above, planned, policies, redone
 
 
 def test_kept_weights_are_interpolated_and_scored_and_only_those() -> None:

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 import yaml
+from places import CHECKOUT
 
 from training import cli, doctor
 from training.config import catalogue
 from training.errors import Diverged, UserError
 
-CHECKOUT = Path(__file__).parents[2]
 CONFIG = "name: tiny\nworld: {type: quiz}\nproxies: {starved: {pairs: 20}}\n"
 
 

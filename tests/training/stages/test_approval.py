@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from judging import TYPES, dosed
-from test_plan import planned
+from plans import planned
 
 from analysis.records.experiment import read_table, write_table
 from reward_models.annotators import FlipNoise, PartialVerification, Surface

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from places import CHECKOUT, SMOKE
 
 from training.config.load import load
 from training.engine.plan import plan
@@ -22,8 +23,6 @@ from training.store.artefacts import MANIFEST
 from training.store.atomic import hash_file
 from training.store.identity import canonical, digest
 
-CHECKOUT = Path(__file__).parents[1]
-SMOKE = CHECKOUT / "configs" / "smoke.yaml"
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from places import SHARED
 from tiny import tokenizer
 
 from training.audit.chat_format import DIALOGUE, Dialogue
@@ -20,7 +21,7 @@ from training.audit.questions import (
 )
 from training.errors import UserError
 
-TRUTHFULQA = Path(__file__).parents[3] / "shared" / "data" / "truthfulqa" / "TruthfulQA.csv"
+TRUTHFULQA = SHARED / "data" / "truthfulqa" / "TruthfulQA.csv"
 HEAD = "Question,Best Answer,Incorrect Answers,Source\n"
 ROWS = (
     "Is the sky blue?,Yes it is.,No; Never,x\n"

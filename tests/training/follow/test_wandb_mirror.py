@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from places import CHECKOUT
 
 from training.follow.wandb_mirror import Tracking, decide
 
@@ -30,7 +31,7 @@ def test_wandb_is_not_imported_by_the_caller() -> None:
     script = (
         "import sys, training.follow.wandb_mirror as t; t.decide('auto'); sys.exit('wandb' in sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(__file__).parents[2])
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=CHECKOUT)
 
 
 @pytest.mark.parametrize(

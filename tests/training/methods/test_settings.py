@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from places import SMOKE
 
 from training.config.load import load
 from training.engine.plan import plan
@@ -14,8 +15,6 @@ from training.errors import UserError
 from training.methods import BestOfN, BestOfNDistilled, Dpo, Kto
 from training.methods.kl_control import PathControl as KLPath
 from training.methods.kl_control import Target
-
-SMOKE = Path(__file__).parents[2] / "configs" / "smoke.yaml"
 
 
 def experiment(tmp_path: Path, **changes: Any) -> Any:
