@@ -183,6 +183,8 @@ class Experiment:
     cards: tuple[Mapping[str, Any], ...]
     """The reward models' cards, gold first."""
     wall_seconds: Mapping[str, float]
+    headline_behaviour: str = "sycophancy"
+    """The measure that findings, budgets and mitigations are about; older records do not name it."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -210,6 +212,7 @@ class Experiment:
             proxies=top.get("proxies") or {},
             cards=_read_cards(path / "reward_models"),
             wall_seconds=top.get("wall_seconds") or {},
+            headline_behaviour=top.get("headline_behaviour", "sycophancy"),
             provenance=top.get("provenance") or {},
         )
 

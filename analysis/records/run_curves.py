@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.estimators.bootstrap import ClusterSums, percentile_interval
+from analysis.estimators.bootstrap import ClusterSums
 from analysis.records.experiment import Experiment, Point, RecordError, Run
 from analysis.records.scale import weighted_sd, win_rates
 
@@ -32,16 +32,6 @@ SAMPLED = ("kl", "k1", "k2", "k3", "kl_reverse", *RECORDED_LATER, "length", "fin
 TEXT = ("completion", "length", "finished")
 """Columns of the samples that probes read beside the outcomes."""
 WIN_RATE = "win_rate"
-POINT_COLUMNS = (
-    "step",
-    "sqrt_kl",
-    *(
-        f"{name}{end}"
-        for name in ("kl", "proxy_score", "gold", "oracle", WIN_RATE)
-        for end in ("", "_se", "_lo", "_hi")
-    ),
-    *SAMPLED[1:],
-)
 
 
 class SampleKeys:
@@ -224,21 +214,3 @@ class RunCurves:
     def measured(self, name: str) -> bool:
         """Whether any point carries a standardised value of `name`."""
         return bool(np.isfinite(self.sums[name].mean()).any())
-
-    def table(self, counts: Floats) -> pd.DataFrame:
-        """`POINT_COLUMNS`, one row per point; intervals from cluster draws `counts` (replicates, clusters).
-
-        KLs are in nats per sequence, length in tokens, finished is a share, scores are standardised; the
-        run's own proxy is `proxy_score`; `win_rate` is gold's, against point 0.
-        """
-        columns: dict[str, NDArray[np.generic]] = {"step": self.steps}
-        for name in ("kl", *SCORES, WIN_RATE):
-            label = "proxy_score" if name == "proxy" else name
-            sums = self.sums[name]
-            lo, hi = percentile_interval(sums.replicate(counts))
-            columns[label], columns[f"{label}_se"] = sums.mean(), sums.standard_error()
-            columns[f"{label}_lo"], columns[f"{label}_hi"] = lo, hi
-        for name in SAMPLED[1:]:
-            columns[name] = self.sums[name].mean()
-        columns["sqrt_kl"] = np.sqrt(np.maximum(self.sums["kl"].mean(), 0))
-        return pd.DataFrame(columns)[list(POINT_COLUMNS)]

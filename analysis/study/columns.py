@@ -22,15 +22,16 @@ STEP_OF = Column("step", STEP, "optimisation step of the point")
 KL = Column("kl", NATS, "KL from the reference policy, per sequence", title="KL")
 SQRT_KL = Column("sqrt_kl", ROOT_NATS, "√KL")
 
-PATH = (
-    *(each for each in RUN if each.name in ("method", "group", "proxy", "proxy_pairs")),
-    Column("runs", COUNT, "path runs behind the row"),
-    Column("proxy_seeds", COUNT, "proxy replicates among them"),
-)
-"""What names a path: all completed path runs of a way, group and proxy."""
-
 
 def run_columns(*names: str) -> tuple[Column, ...]:
     """Some of `RUN`, in the order of `names`."""
     by_name = {each.name: each for each in RUN}
     return tuple(by_name[name] for name in names)
+
+
+PATH = (
+    *run_columns("method", "group", "proxy", "proxy_pairs"),
+    Column("runs", COUNT, "path runs behind the row"),
+    Column("proxy_seeds", COUNT, "proxy replicates among them"),
+)
+"""What names a path: all completed path runs of a way, group and proxy."""

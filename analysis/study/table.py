@@ -46,7 +46,9 @@ class Column:
 
     @property
     def heading(self) -> Heading:
-        return Heading(self.title or self.name.replace("_", " "), "text" if self.unit in (TEXT, YES) else "number")
+        return Heading(
+            self.title or self.name.replace("_", " "), "text" if self.unit in (TEXT, YES) else "number"
+        )
 
     def written(self, row: Row) -> str:
         """Its value in a row of the report."""
@@ -89,11 +91,16 @@ class Table:
     name: str
     words: str
     """What one row is, and what a reader must know."""
-    columns: tuple[Column, ...]
+    stated: tuple[Column, ...] | Callable[[], tuple[Column, ...]]
+    """Its columns; a function where they depend on what is registered."""
     compute: Callable[[Study], pd.DataFrame]
-    """The rows. A frame without rows may lack columns; any other has exactly those of `columns`."""
+    """The rows. A frame without rows may lack columns; any other has those of `stated`."""
     sheet: Sheet | Callable[[Study], Sequence[Grid]] | None = None
     """How the report shows it; None: not at all."""
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        return self.stated() if callable(self.stated) else self.stated
 
     @property
     def names(self) -> list[str]:
@@ -106,7 +113,7 @@ class Table:
 
     def _read(self, study: Study) -> pd.DataFrame:
         frame = self.compute(study)
-        return frame[self.names] if len(frame) else self.empty()
+        return frame[self.names] if len(frame) or set(self.names) <= set(frame) else self.empty()
 
     def empty(self) -> pd.DataFrame:
         return pd.DataFrame(columns=self.names)
@@ -120,7 +127,11 @@ class Table:
         """What the report shows of it."""
         if self.sheet is None:
             return []
-        return self.sheet.grids(self.of(study), self) if isinstance(self.sheet, Sheet) else list(self.sheet(study))
+        return (
+            self.sheet.grids(self.of(study), self)
+            if isinstance(self.sheet, Sheet)
+            else list(self.sheet(study))
+        )
 
 
 def intervals(*names: str, unit: str, words: str) -> tuple[Column, ...]:
