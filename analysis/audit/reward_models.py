@@ -206,9 +206,8 @@ TITLES = {
 SHOWN = (*BIASES, "cfw", "exchange_rate")
 
 
-def _grids(study: Study) -> list[Grid]:
+def audit_grids(audit: pd.DataFrame) -> list[Grid]:
     """One row per reward model, a column per bias that its world can show; none without an audit."""
-    audit = AUDIT.of(study)
     if audit.empty:
         return []
     shown = [measure for measure in SHOWN if measure in set(audit["measure"])]
@@ -227,6 +226,10 @@ def _grids(study: Study) -> list[Grid]:
     )
     columns = [Heading("model", "text"), *(Heading(TITLES.get(measure, measure)) for measure in shown)]
     return [Grid("What each reward model rewards", caption, columns, rows)]
+
+
+def _grids(study: Study) -> list[Grid]:
+    return audit_grids(AUDIT.of(study))
 
 
 AUDIT = Table(

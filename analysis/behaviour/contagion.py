@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from analysis.behaviour.rates import Path, doses, labels, paths
+from analysis.behaviour.rates import Path, labels, paths
 from analysis.behaviour.spectrum import simultaneous_margin
 from analysis.equal_kl.comparison import KL_GRID, read_at, seed_mean
 from analysis.estimators.bootstrap import percentile_interval
@@ -89,5 +89,5 @@ CONTAGION = Table(
         Column("hi", SHARE, "upper bound"),
         Column("beyond_chance", YES, "an interval wide enough for all cells together excludes 0"),
     ),
-    lambda study: contagion(paths(study), labels(study), doses(study)),
+    lambda study: contagion(paths(study), labels(study), study.experiment.doses),
 )

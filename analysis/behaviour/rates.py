@@ -203,13 +203,6 @@ def labels(study: Study) -> dict[str, str]:
     return {measure: headline.label for measure, headline in headlines(study).items()}
 
 
-@once
-def doses(study: Study) -> dict[str, tuple[str, float]]:
-    """Proxy → (series, dose), for the proxies that have one."""
-    found = {name: proxy.get("dose") for name, proxy in study.experiment.proxies.items()}
-    return {name: (str(dose["of"]), float(dose["value"])) for name, dose in found.items() if dose}
-
-
 def tally(
     run: RunCurves, known: Evidence, carried: Mapping[str, Headline], clusters: pd.Index
 ) -> dict[str, tuple[Floats, Floats]]:

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.behaviour.rates import Path, Rates, doses, paths
+from analysis.behaviour.rates import Path, Rates, paths
 from analysis.estimators.bootstrap import LEVEL, percentile_interval
 from analysis.probes import Headline
 from analysis.probes.evidence import headlines
@@ -159,7 +159,7 @@ SPECTRUM = Table(
         Column("h", "Cohen's h", "its change since point 0", interval=True),
         Column("band_lo", "Cohen's h", "lower bound of h that holds for the whole path at once"),
     ),
-    lambda study: spectrum(paths(study), headlines(study), doses(study)),
+    lambda study: spectrum(paths(study), headlines(study), study.experiment.doses),
 )
 ONSETS = Table(
     "behaviour_onsets",

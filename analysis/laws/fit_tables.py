@@ -188,7 +188,7 @@ FITS = Table(
         Column("proxy_seeds", COUNT, "proxy replicates among them"),
         REFUSED,
     ),
-    lambda study: FITS.stack(fit_row(*each) for each in fitted(study).items()),
+    lambda study: (fit_row(*each) for each in fitted(study).items()),
     Sheet(
         "Fitted laws",
         "Best-of-n: d(α − βd). Reinforcement learning: d(α − β log d). d = √KL; KL in nats, scores in "
@@ -200,11 +200,11 @@ FIT_BANDS = Table(
     "fit_bands",
     "The fitted laws drawn from d = 0 to their last point.",
     (CURVE, *BAND),
-    lambda study: FIT_BANDS.stack(band(*each) for each in fitted(study).items()),
+    lambda study: (band(*each) for each in fitted(study).items()),
 )
 FIT_REGIONS = Table(
     "fit_regions",
     "Outlines of the joint 95 % regions of (α, β).",
     (CURVE, Column("alpha", ALPHA.unit, "α"), Column("beta", BETA.unit, "β")),
-    lambda study: FIT_REGIONS.stack(region(*each) for each in fitted(study).items()),
+    lambda study: (region(*each) for each in fitted(study).items()),
 )

@@ -174,7 +174,7 @@ FORECASTS = Table(
         Column("weights", TEXT, "of the laws in the mixture"),
         Column("refused", TEXT, "why there is no forecast", title="why not"),
     ),
-    lambda study: FORECASTS.stack(forecast_row(each) for each in foreseen(study)),
+    lambda study: (forecast_row(each) for each in foreseen(study)),
     Sheet(
         "Forecasts of gold, and what came of them",
         "Highest: the highest place within the KL that was reached, in nats and π_ref s.d. Turns: "
@@ -196,5 +196,5 @@ FORECAST_BANDS = Table(
         Column("lo", SD, "lower bound, 95 %"),
         Column("hi", SD, "upper bound, 95 %"),
     ),
-    lambda study: FORECAST_BANDS.stack(forecast_band(each) for each in foreseen(study)),
+    lambda study: (forecast_band(each) for each in foreseen(study)),
 )

@@ -149,7 +149,7 @@ LAW_SCORES = Table(
         Column("margin_se", "nats", "standard error of the margin over prompts"),
         replace(REFUSED, words="why there is no score", title="why not"),
     ),
-    lambda study: LAW_SCORES.stack(score_table(each) for each in scored_laws(study)),
+    lambda study: (score_table(each) for each in scored_laws(study)),
     Sheet(
         "Laws on held-out points",
         "Every form fitted to the gold points up to 60 % of the √KL reached and scored on the rest. Log "
@@ -164,12 +164,12 @@ LAW_LINES = Table(
     "law_lines",
     "Those fits drawn over the whole of each curve.",
     (CURVE, LAW, *BAND),
-    lambda study: LAW_LINES.stack(line_table(each) for each in scored_laws(study)),
+    lambda study: (line_table(each) for each in scored_laws(study)),
 )
 LAW_POINTS = Table(
     "law_points",
     "The points of each curve.",
     (CURVE, *D_AND_KL, Column("measured", SD, "the score"), Column("se", SD, "its standard error"),
      Column("held_out", YES, "withheld from the fits")),
-    lambda study: LAW_POINTS.stack(points_table(each) for each in scored_laws(study)),
+    lambda study: (points_table(each) for each in scored_laws(study)),
 )  # fmt: skip

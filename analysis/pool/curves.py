@@ -210,7 +210,7 @@ BEST_OF_N = Table(
         SQRT_KL,
         *SCORES,
     ),
-    lambda study: BEST_OF_N.stack(
+    lambda study: (
         best_of_n_table(group, study.proxy_pairs.get(group.proxy)) for group in pool_groups(study)
     ),
 )
@@ -218,5 +218,5 @@ BEST_OF_N_SEEDS = Table(
     "best_of_n_seeds",
     "The same, one row per proxy replicate and n.",
     (*run_columns("proxy", "proxy_seed"), N, SQRT_KL, *(replace(each, interval=False) for each in SCORES)),
-    lambda study: BEST_OF_N_SEEDS.stack(_seed_table(each) for each in replicates(study)),
+    lambda study: (_seed_table(each) for each in replicates(study)),
 )

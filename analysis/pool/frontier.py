@@ -114,7 +114,7 @@ def residuals(points: pd.DataFrame, frontier: pd.DataFrame) -> pd.DataFrame:
     so the squared half-widths of the two intervals add.
     """
     rows = []
-    for proxy, curve in frontier[frontier["reliable"]].groupby("proxy", sort=False):
+    for proxy, curve in frontier[frontier["reliable"].astype(bool)].groupby("proxy", sort=False):
         places = np.concatenate([[0.0], curve["sqrt_kl"]])
         mine = points[(points["proxy"] == proxy) & (points["sqrt_kl"] <= places.max())]
         row = mine[[column.name for column in PLACE]].copy()
@@ -152,9 +152,9 @@ FRONTIER = Table(
         Column("kl", NATS, "KL from the reference policy, per sequence", interval=True),
         *intervals("proxy_score", "gold", "oracle", unit=SD, words="{} of the reweighted samples"),
     ),
-    lambda study: FRONTIER.stack(
+    lambda study: (
         frontier_table(group, study.proxy_pairs.get(group.proxy)) for group in frontier_groups(study)
-    ).astype({"reliable": bool}),
+    ),
 )
 RESIDUALS = Table(
     "residuals",

@@ -184,7 +184,7 @@ class Experiment:
     """The reward models' cards, gold first."""
     wall_seconds: Mapping[str, float]
     headline_behaviour: str = "sycophancy"
-    """The measure that findings, budgets and mitigations are about; older records do not name it."""
+    """The measure of the behaviour that findings, tables and figures are about first."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -212,9 +212,15 @@ class Experiment:
             proxies=top.get("proxies") or {},
             cards=_read_cards(path / "reward_models"),
             wall_seconds=top.get("wall_seconds") or {},
-            headline_behaviour=top.get("headline_behaviour", "sycophancy"),
+            headline_behaviour=top.get("headline_behaviour") or "sycophancy",
             provenance=top.get("provenance") or {},
         )
+
+    @cached_property
+    def doses(self) -> dict[str, tuple[str, float]]:
+        """Proxy → (series, dose), for the proxies that have one."""
+        found = {name: proxy.get("dose") for name, proxy in self.proxies.items()}
+        return {name: (str(dose["of"]), float(dose["value"])) for name, dose in found.items() if dose}
 
     @cached_property
     def ways(self) -> Mapping[str, Way]:

@@ -42,8 +42,11 @@ def pairs_grid(title: str, caption: str, names: tuple[str, str], values: Mapping
 def browser_grids(table: pd.DataFrame) -> list[tuple[str, list[Grid]]]:
     """(heading, one grid per point) for every proxy of the browser."""
     found = []
-    columns = [Heading("does", "text"), Heading("of the widest"), Heading("of all"), Heading("prompt", "said"),
-               Heading("completion", "said"), Heading("proxy"), Heading("gold"), Heading("gap")]  # fmt: skip
+    columns = [
+        *(Heading("does", "text"), Heading("of the widest"), Heading("of all")),
+        *(Heading("prompt", "said"), Heading("completion", "said")),
+        *(Heading("proxy"), Heading("gold"), Heading("gap")),
+    ]
     for (proxy, run_id), rows in table.groupby(["proxy", "run_id"], sort=False):
         grids = []
         for (step, kl), point in rows.groupby(["step", "kl"], sort=True):

@@ -31,7 +31,7 @@ _POINT = {
     "forgetting": "forgetting",
     "abstention": "abstention",
 }
-"""Key in a point of the summary -> column of the table of points; beside the headline behaviour and its floor."""
+"""Key in a point of the summary -> column of the points; the headline behaviour stands beside them."""
 
 
 def summary(experiment: Experiment, computed: Tables | None = None) -> dict[str, Any]:

@@ -153,8 +153,8 @@ def _config(experiment: Experiment) -> str:
 
 def _write_tables(computed: Tables, folder: Path) -> None:
     """Every table as tables/<name>.csv."""
-    for name, table in computed.items():
-        _write(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
+    for name in computed:
+        _write(folder / f"{name}.csv", computed[name].to_csv(index=False, lineterminator="\n"))
 
 
 def _write(path: Path, text: str) -> None:

@@ -7,7 +7,7 @@ asks for, and nothing twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property, wraps
 from pathlib import Path
 from typing import Any, TypeVar
@@ -51,6 +51,13 @@ class Study:
             self._computed[compute] = compute(self)
         found: T = self._computed[compute]
         return found
+
+    def given(self, values: Mapping[Callable[[Study], Any], Any]) -> Study:
+        """The same with some results given instead of computed; what was computed from others stays."""
+        other = Study(self.experiment, seed=self.seed)
+        keys = {getattr(compute, "__wrapped__", compute): each for compute, each in values.items()}
+        other._computed = self._computed | keys
+        return other
 
     @cached_property
     def curves(self) -> list[RunCurves]:

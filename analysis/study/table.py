@@ -57,8 +57,8 @@ class Column:
             return self.show(row)
         if self.unit in (TEXT, YES, COUNT, STEP):
             return {TEXT: said, YES: yes_or_no}.get(self.unit, whole)(value)
-        bounds = (row[f"{self.name}_lo"], row[f"{self.name}_hi"]) if self.interval else (None, None)
-        return interval(value, *bounds, self.digits)
+        low, high = (row[f"{self.name}_lo"], row[f"{self.name}_hi"]) if self.interval else (None, None)
+        return interval(value, low, high, self.digits)
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,8 @@ class Table:
     """What one row is, and what a reader must know."""
     stated: tuple[Column, ...] | Callable[[], tuple[Column, ...]]
     """Its columns; a function where they depend on what is registered."""
-    compute: Callable[[Study], pd.DataFrame]
-    """The rows. A frame without rows may lack columns; any other has those of `stated`."""
+    compute: Callable[[Study], pd.DataFrame | Iterable[pd.DataFrame]]
+    """The rows, at once or in blocks. Without rows columns may be missing; else all of `stated` are there."""
     sheet: Sheet | Callable[[Study], Sequence[Grid]] | None = None
     """How the report shows it; None: not at all."""
 
@@ -109,10 +109,11 @@ class Table:
 
     def of(self, study: Study) -> pd.DataFrame:
         """The table, computed once."""
-        return study.remember(self._read)
+        return study.remember(self.read)
 
-    def _read(self, study: Study) -> pd.DataFrame:
-        frame = self.compute(study)
+    def read(self, study: Study) -> pd.DataFrame:
+        found = self.compute(study)
+        frame = found if isinstance(found, pd.DataFrame) else self.stack(found)
         return frame[self.names] if len(frame) or set(self.names) <= set(frame) else self.empty()
 
     def empty(self) -> pd.DataFrame:

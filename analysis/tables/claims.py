@@ -159,7 +159,8 @@ def _grids(study: Study) -> list[Grid]:
         f"share of prompts on which gold prefers the last point to π_ref, ties counting one half.{said}"
     )
     ends = [replace(each, title=f"{behaviour}, {each.name}") for each in PATHS.columns if each.name in ENDS]
-    shown = ("run_id", "proxy", "gold_rise", "gold_fall", "win_rate", "oracle_rise", "oracle_fall", *ends)
+    scores = ("proxy", "gold_rise", "gold_fall", "win_rate", "oracle_rise", "oracle_fall")
+    shown: list[str | Column] = ["run_id", *scores, *ends]
     return Sheet("What each path run did", caption, shown).grids(PATHS.of(study), PATHS)
 
 

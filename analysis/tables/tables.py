@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -30,6 +31,7 @@ from analysis.laws.forecast_tables import FORECAST_BANDS, FORECASTS
 from analysis.laws.held_out import LAW_LINES, LAW_POINTS, LAW_SCORES
 from analysis.pool.curves import BEST_OF_N, BEST_OF_N_SEEDS
 from analysis.pool.frontier import FRONTIER, RESIDUALS
+from analysis.probes.evidence import refusals
 from analysis.probes.points import POINTS
 from analysis.records.experiment import Experiment
 from analysis.study.study import Study
@@ -51,7 +53,7 @@ TABLES: dict[str, Table] = {
 }
 
 
-class Tables(Mapping[str, pd.DataFrame]):
+class Tables:
     """Every table by name, `tables["points"]` or `tables.points`, computed when first asked for."""
 
     def __init__(self, study: Study) -> None:
@@ -66,6 +68,16 @@ class Tables(Mapping[str, pd.DataFrame]):
         near = get_close_matches(name, TABLES, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise AttributeError(f"there is no table {name!r}{hint} (there are {', '.join(TABLES)})")
+
+    @property
+    def probes(self) -> dict[str, str | None]:
+        """Probe → why it could not be measured; None where it was."""
+        return refusals(self.study)
+
+    def given(self, *, probes: Mapping[str, str | None] | None = None, **frames: pd.DataFrame) -> Tables:
+        """The same with some tables, or refusals of probes, given instead of computed: for what if."""
+        values: dict[Any, Any] = {TABLES[name].read: frame for name, frame in frames.items()}
+        return Tables(self.study.given(values | ({} if probes is None else {refusals: dict(probes)})))
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *TABLES]

@@ -7,17 +7,35 @@ import warnings
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.figures import FIGURES, Material
+from analysis.figures import FIGURES, Drawing, Material
 from analysis.figures.drawing.style import paper_style
+
+
+def drawn(name: str, material: Material) -> Drawing:
+    """A figure that these records must allow."""
+    with paper_style():
+        drawing = FIGURES[name].draw(material)
+    assert isinstance(drawing, Drawing), f"{name}: {drawing}"
+    return drawing
+
+
+def refused(name: str, material: Material) -> str:
+    """Why there is no such figure: there must be none."""
+    reason = FIGURES[name].draw(material)
+    assert isinstance(reason, str), name
+    return reason
 
 
 def draw_soundly(name: str, material: Material, quantity: str = "value") -> tuple[Figure, pd.DataFrame]:
     """Draw a figure without a warning; it shows its data (column `quantity`), in no empty panel, on axes with
     names."""
-    with paper_style(), warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.simplefilter("error")
-        figure, data = FIGURES[name].draw(material)
-        figure.draw_without_rendering()
+        drawing = drawn(name, material)
+        figure, data = drawing.figure, drawing.data
+        with paper_style():
+            figure.draw_without_rendering()
+    assert drawing.caption and "{" not in drawing.caption and "nan" not in drawing.caption.split()
     assert len(data) and data[quantity].notna().any()
     for ax in (each for each in figure.axes if each.get_visible()):
         assert ax.lines or ax.collections or ax.patches, "an empty panel"

@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.probes.points import points_of
 from analysis.records.experiment import Experiment as Recorded
-from analysis.tables.tables import points_of
 from training.engine.executor import State, Watcher
 from training.engine.stage import Plan, PlannedRun
 from training.follow.records import Records

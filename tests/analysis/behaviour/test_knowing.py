@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from drawing import draw_soundly
+from drawing import draw_soundly, drawn, refused
 from synthetic import write_experiment
 from synthetic_quiz import Behaviour
 
 from analysis.behaviour import knowing as study
 from analysis.estimators.linear_probe import Facts, LinearProbe
-from analysis.figures import FIGURES, Material
+from analysis.figures import Material
+from analysis.probes.evidence import read_evidence
 from analysis.records.experiment import Experiment, RecordError, read_table, write_table
 from analysis.records.run_curves import RunCurves
-from analysis.tables.tables import _evidence, tables
+from analysis.tables.tables import tables
 
 WIDTH = 24
 
@@ -88,7 +88,7 @@ def records(root: Path, behaviour: Behaviour) -> Path:
 
 
 def studied(experiment: Experiment) -> pd.DataFrame:
-    curves, evidence = [RunCurves.read(experiment, run) for run in experiment.runs], _evidence(experiment)
+    curves, evidence = [RunCurves.read(experiment, run) for run in experiment.runs], read_evidence(experiment)
     assert study.refusal(curves, evidence) is None
     table = study.knowing(curves, evidence, np.random.default_rng(0))
     np.testing.assert_allclose(table[list(study.SHARES)].sum(axis=1), 1.0)
@@ -134,7 +134,7 @@ def test_a_code_rewritten_is_lost_to_the_fixed_probe_alone(tmp_path: Path) -> No
 def test_records_that_cannot_tell_say_why(tmp_path: Path, hidden: bool, clusters: int, expected: str) -> None:
     folder = write_experiment(tmp_path, kl_grid=GRID, budgets=(), pool=None, clusters=clusters)
     experiment = plant(folder) if hidden else Experiment.read(folder)
-    curves, evidence = [RunCurves.read(experiment, run) for run in experiment.runs], _evidence(experiment)
+    curves, evidence = [RunCurves.read(experiment, run) for run in experiment.runs], read_evidence(experiment)
     assert expected in str(study.refusal(curves, evidence))
     assert study.knowing(curves, evidence, np.random.default_rng(0)).empty
 
@@ -170,23 +170,21 @@ def test_of_many_proxies_the_figure_shows_those_that_bend_most(tmp_path: Path) -
     material = Material(experiment, tables(experiment))
     _, data = draw_soundly("knowing", material)
     assert data["proxy"].nunique() == 3 and {"b", "d"} < set(data["proxy"])
-    assert "Of 5 proxies" in FIGURES["knowing"].caption(material)
+    assert "Of 5 proxies" in drawn("knowing", material).caption
 
 
 def test_the_figure_stacks_the_shares_to_one(tmp_path: Path) -> None:
     experiment = plant(records(tmp_path, BENT))
     material = Material(experiment, tables(experiment))
-    plot = FIGURES["knowing"]
-    assert plot.lacks(material) is None
     figure, data = draw_soundly("knowing", material)
     assert set(data["probe"]) == {"fixed", "retrained"} and len(figure.axes) >= 2
     shares = data[data["quantity"].isin(study.SHARES)].groupby(["condition", "probe", "step"])["value"].sum()
     assert len(shares) == 4 * len(GRID) and np.allclose(shares, 1.0)
-    assert "control" in plot.caption(material)
+    assert "control" in drawn("knowing", material).caption
     blind = material.tables.knowing.assign(accuracy_lo=0.05)
-    unread = Material(experiment, replace(material.tables, knowing=blind))
-    assert "no more than its control task" in str(plot.lacks(unread))
+    unread = Material(experiment, material.tables.given(knowing=blind))
+    assert "no more than its control task" in refused("knowing", unread)
     bare = Experiment.read(
         write_experiment(tmp_path / "bare", kl_grid=GRID, budgets=(), pool=None, clusters=30)
     )
-    assert "measure.hidden_states" in str(plot.lacks(Material(bare, tables(bare))))
+    assert "measure.hidden_states" in refused("knowing", Material(bare, tables(bare)))

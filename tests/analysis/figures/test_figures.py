@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from drawing import draw_soundly
+from drawing import draw_soundly, drawn, refused
 from synthetic import write_experiment
 
 from analysis.figures import FIGURES, Material, draw_all
 from analysis.figures.drawing.path_rows import MEAN, cases, long_rows, path_points, peak, with_seed_means
-from analysis.figures.drawing.style import paper_style
+from analysis.figures.drawing.style import paper_style, save
+from analysis.figures.drawing.way_looks import way_looks
 from analysis.records.experiment import Experiment
 from analysis.records.way import POOL
 from analysis.tables.tables import tables
@@ -37,7 +39,7 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Material:
 
 
 PLANTED_ELSEWHERE = {"mitigation", "knowing", "spectrum", "emergence", "predicted_behaviour", "contagion"}
-PLANTED_ELSEWHERE |= {"dose_maps", "ledger", *(name for name in FIGURES if name.startswith("behaviour_"))}
+PLANTED_ELSEWHERE |= {"ledger", *(name for name in FIGURES if name.startswith("behaviour_"))}
 """They need records of their own, and are drawn in the tests that plant these."""
 
 
@@ -46,21 +48,20 @@ def test_every_figure_shows_its_data_with_named_axes_and_no_warning(name: str, q
     draw_soundly(name, quiz)
 
 
-@pytest.mark.parametrize("name", ["goodhart", "sycophancy", "steps", "sycophancy_steps"])
+@pytest.mark.parametrize("name", ["goodhart", "sycophancy", "steps"])
 def test_drawn_path_values_are_those_of_the_table(name: str, quiz: Material) -> None:
-    with paper_style():
-        figure, data = FIGURES[name].draw(quiz)
+    drawing = drawn(name, quiz)
+    _figure, data = drawing.figure, drawing.data
     points = quiz.tables.points.set_index(["run_id", "step"])
-    drawn = data[data["run_id"].isin(points.index.levels[0]) & data["quantity"].isin(points.columns)]
-    assert set(drawn["run_id"]) == {run.run_id for run in quiz.experiment.runs if run.control == "path"}
-    expected = [points.loc[(row.run_id, row.step), row.quantity] for row in drawn.itertuples()]
-    np.testing.assert_array_equal(drawn["value"], expected)
-    np.testing.assert_allclose(drawn["distance"] ** 2, drawn["kl"], atol=1e-9)
+    shown = data[data["run_id"].isin(points.index.levels[0]) & data["quantity"].isin(points.columns)]
+    assert set(shown["run_id"]) == {run.run_id for run in quiz.experiment.runs if run.control == "path"}
+    expected = [points.loc[(row.run_id, row.step), row.quantity] for row in shown.itertuples()]
+    np.testing.assert_array_equal(shown["value"], expected)
+    np.testing.assert_allclose(shown["distance"] ** 2, shown["kl"], atol=1e-9)
 
 
 def test_an_unscored_point_is_a_gap_in_the_line(quiz: Material) -> None:
-    with paper_style():
-        figure, _ = FIGURES["steps"].draw(quiz)
+    figure = drawn("steps", quiz).figure
     gold = next(line for line in figure.axes[0].lines if line.get_label() == "gold reward model")
     steps, values = np.asarray(gold.get_xdata()), np.asarray(gold.get_ydata())
     assert 30 in steps
@@ -68,19 +69,20 @@ def test_an_unscored_point_is_a_gap_in_the_line(quiz: Material) -> None:
 
 
 def test_best_of_n_and_reinforcement_learning_never_share_a_panel(quiz: Material) -> None:
-    with paper_style():
-        figure, data = FIGURES["goodhart"].draw(quiz)
+    drawing = drawn("goodhart", quiz)
+    figure, data = drawing.figure, drawing.data
     titles = [ax.get_title() for ax in figure.axes if ax.get_title()]
-    assert titles == ["reinforcement learning (RLOO)", "best of n samples"]
-    drawn = data[(data["method"] == str(POOL)) & (data["quantity"] == "gold") & (data["proxy"] == "starved")]
+    proxies = ("starved proxy, 400 pairs", "ample proxy, 4,000 pairs")
+    assert titles == [f"{way}\n{proxy}" for proxy in proxies for way in ("RLOO", "best of n (pool)")]
+    shown = data[(data["method"] == str(POOL)) & (data["quantity"] == "gold") & (data["proxy"] == "starved")]
     table = quiz.tables.best_of_n.query("proxy == 'starved'")
-    np.testing.assert_array_equal(drawn["value"], table["gold"])
-    np.testing.assert_array_equal(drawn["n"], table["n"])
+    np.testing.assert_array_equal(shown["value"], table["gold"])
+    np.testing.assert_array_equal(shown["n"], table["n"])
 
 
 def test_the_fitted_law_is_drawn_with_its_band(quiz: Material) -> None:
-    with paper_style():
-        figure, data = FIGURES["goodhart"].draw(quiz)
+    drawing = drawn("goodhart", quiz)
+    _figure, data = drawing.figure, drawing.data
     law = data[(data["quantity"] == "law") & (data["proxy"] == "starved") & (data["method"] == str(POOL))]
     fit = quiz.tables.fits.set_index("curve").loc["best_of_n/starved/gold"]
     d = law["distance"]
@@ -93,9 +95,9 @@ def test_the_mark_stands_at_the_planted_peak(tmp_path: Path) -> None:
     planted = material(
         tmp_path, noise=0.02, proxies=("starved",), kl_grid=(0, 0.3, 1, 2.7, 7, 16, 28), pool=None
     )
-    with paper_style():
-        figure, data = FIGURES["goodhart"].draw(planted)
-    top = peak(cases(data)[0].rows, "gold")
+    drawing = drawn("goodhart", planted)
+    figure, data = drawing.figure, drawing.data
+    top = peak(cases(data, way_looks(planted.experiment.ways))[0].rows, "gold")
     assert top is not None and top.turned
     assert top.kl == pytest.approx(2.7, abs=0.01)
     labels = [each.get_text() for ax in figure.axes for each in ax.texts]
@@ -104,8 +106,8 @@ def test_the_mark_stands_at_the_planted_peak(tmp_path: Path) -> None:
 
 def test_a_curve_still_rising_at_its_end_gets_no_peak(tmp_path: Path) -> None:
     planted = material(tmp_path, noise=0.02, proxies=("starved",), kl_grid=(0, 0.3, 1, 2), pool=None)
-    with paper_style():
-        figure, data = FIGURES["goodhart"].draw(planted)
+    drawing = drawn("goodhart", planted)
+    figure, _data = drawing.figure, drawing.data
     assert not [each for ax in figure.axes for each in ax.texts]
 
 
@@ -121,8 +123,8 @@ def test_the_seed_mean_stops_where_a_completed_seed_stops_and_ignores_broken_run
 
 def test_with_several_seeds_each_is_a_thin_line_and_the_mean_is_bold(tmp_path: Path) -> None:
     several = material(tmp_path, policy_seeds=3, proxies=("starved",), budgets=(), pool=None)
-    with paper_style():
-        figure, data = FIGURES["steps"].draw(several)
+    drawing = drawn("steps", several)
+    figure, data = drawing.figure, drawing.data
     gold = [
         line for line in figure.axes[0].lines if line.get_color() == "#D55E00" and len(line.get_xdata()) > 2
     ]
@@ -130,27 +132,27 @@ def test_with_several_seeds_each_is_a_thin_line_and_the_mean_is_bold(tmp_path: P
     seeds = path_points(several.tables.points).groupby("step")["gold"].mean()
     mean = data[(data["run_id"] == MEAN) & (data["quantity"] == "gold")]
     np.testing.assert_allclose(mean["value"], seeds)
-    assert "3 completed runs per proxy" in FIGURES["steps"].caption(several)
+    assert "3 completed runs per proxy" in drawn("steps", several).caption
 
 
 def test_missed_budgets_are_marked(quiz: Material) -> None:
-    with paper_style():
-        figure, data = FIGURES["budgets"].draw(quiz)
+    drawing = drawn("budgets", quiz)
+    figure, data = drawing.figure, drawing.data
     texts = [each.get_text() for ax in figure.axes for each in ax.texts]
     kl = data[data["quantity"] == "kl"]
     np.testing.assert_array_equal(kl["value"], quiz.tables.budgets["kl"])
     assert kl.loc[kl["missed"], "run_id"].tolist() == ["rloo-target-8-ample-0-0"]
     assert texts == ["missed"]
-    assert "1 of 4 runs missed" in FIGURES["budgets"].caption(quiz)
+    assert "1 of 4 runs missed" in drawn("budgets", quiz).caption
 
 
 def test_without_an_oracle_or_beliefs_figures_adapt_and_say_why(text: Material, tmp_path: Path) -> None:
-    drawn = {each.name: each for each in draw_all(text, tmp_path)}
-    assert drawn["sycophancy"].skipped and drawn["sycophancy_steps"].skipped
+    by_name = {each.name: each for each in draw_all(text, tmp_path)}
+    assert by_name["sycophancy"].skipped and not by_name["steps"].skipped
     assert not (tmp_path / "sycophancy.csv").exists()
     data = pd.read_csv(tmp_path / "goodhart.csv")
     assert set(data["quantity"]) == {"proxy_score", "gold", "law"}
-    assert "no oracle" in drawn["goodhart"].caption
+    assert "no oracle" in by_name["goodhart"].caption
     assert "oracle_agreement" not in set(pd.read_csv(tmp_path / "reward_models.csv")["quantity"])
     assert set(pd.read_csv(tmp_path / "budgets.csv")["quantity"]) == {"kl", "gold"}
 
@@ -166,6 +168,44 @@ def test_the_same_tables_give_the_same_bytes(text: Material, tmp_path: Path) -> 
 
 
 def test_a_pool_too_small_to_reweight_gives_no_frontier(tmp_path: Path) -> None:
-    missing = FIGURES["frontier"].lacks(material(tmp_path, pool=(20, 8)))
+    missing = refused("frontier", material(tmp_path, pool=(20, 8)))
     assert missing == "no best-of-n pool was scored, or it is too small to be reweighted"
-    assert FIGURES["frontier"].lacks(material(tmp_path / "none", pool=None)) == missing
+    assert refused("frontier", material(tmp_path / "none", pool=None)) == missing
+
+
+def test_pdf_fonts_are_of_a_type_that_conferences_accept(text: Material, tmp_path: Path) -> None:
+    with paper_style():
+        save(drawn("goodhart", text).figure, pd.DataFrame(), tmp_path / "f", title="", provenance="")
+    document = (tmp_path / "f.pdf").read_bytes()
+    assert b"/Type3" not in document and b"/CIDFontType2" in document
+
+
+OUTSIDE = """
+from matplotlib.figure import Figure
+from analysis.figures import FIGURES, Drawing, Plot
+
+def draw(material):
+    data = material.tables.points[["step", "kl"]]
+    if data.empty:
+        return "no point was measured"
+    figure = Figure()
+    figure.subplots().plot(data["step"], data["kl"])
+    return Drawing(figure, data, "Mine.")
+
+FIGURES["mine"] = Plot("A figure of mine", "KL over steps.", draw)
+"""
+
+
+def test_a_figure_from_outside_needs_one_line(
+    text: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my_figure.py").write_text(OUTSIDE)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("analysis.figures.FIGURES", dict(FIGURES))
+    importlib.import_module("my_figure")
+    drawing, *_ = (each for each in draw_all(text, tmp_path) if each.name == "mine")
+    assert drawing.caption == "Mine." and drawing.skipped is None
+    assert len(pd.read_csv(tmp_path / "mine.csv")) == len(text.tables.points)
+    empty = Material(text.experiment, text.tables.given(points=text.tables.points.iloc[:0]))
+    refusals = {each.name: each.skipped for each in draw_all(empty, tmp_path / "empty")}
+    assert refusals["mine"] == "no point was measured" and not (tmp_path / "empty" / "mine.csv").exists()

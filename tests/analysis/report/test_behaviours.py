@@ -1,4 +1,4 @@
-"""What the report says about behaviours: figures where the records allow them, the browser, the dose maps."""
+"""What the report says about behaviours: figures where the records allow them, the browser, doses."""
 
 from __future__ import annotations
 
@@ -9,22 +9,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from drawing import draw_soundly
+from drawing import draw_soundly, drawn, refused
 from synthetic import Behaviour, write_experiment
 from synthetic_behaviours import planted_paths, read_column
 
-from analysis.behaviour.browser import BROWSER_COLUMNS
+from analysis.behaviour.browser import BROWSER
 from analysis.behaviour.contagion import contagion
 from analysis.behaviour.spectrum import onsets, spectrum
-from analysis.figures import FIGURES
-from analysis.figures.drawing.dose_rows import dosed
-from analysis.figures.drawing.plot import Material
+from analysis.figures import FIGURES, Drawing, Material
 from analysis.records.experiment import Experiment
-from analysis.report.grids_behaviour import behaviour_grids, browser_grids
-from analysis.tables.tables import tables
+from analysis.report.grids_samples import browser_grids
+from analysis.tables.tables import TABLES, tables
 
 GRID = (0.0, 0.5, 1.0, 2.0, 4.0)
-NEW = ("spectrum", "emergence", "predicted_behaviour", "contagion", "dose_maps", "ledger")
+NEW = ("spectrum", "emergence", "predicted_behaviour", "contagion", "ledger")
 
 
 @pytest.fixture(scope="module")
@@ -55,18 +53,21 @@ def dosed_material(old: Material) -> Material:
     headlines = {name: read_column(name) for name in rates["clean"]}
     table = spectrum(paths, headlines, doses)
     labels = {name: headline.label for name, headline in headlines.items()}
-    behaviour = replace(old.tables.behaviour, spectrum=table, onsets=onsets(table, paths),
-                        contagion=contagion(paths, labels, doses))  # fmt: skip
-    return Material(old.experiment, replace(old.tables, behaviour=behaviour))
+    planted = old.tables.given(
+        behaviour_spectrum=table,
+        behaviour_onsets=onsets(table, paths),
+        behaviour_contagion=contagion(paths, labels, doses),
+    )
+    return Material(old.experiment, planted)
 
 
 def test_old_records_get_what_they_can_show_and_the_reason_for_the_rest(old: Material) -> None:
-    lacks = {name: FIGURES[name].lacks(old) for name in NEW}
-    assert lacks["spectrum"] is None and lacks["ledger"] is None
-    assert "dose" in lacks["emergence"] and "`bias`" in lacks["contagion"]
-    assert "pool" in lacks["predicted_behaviour"] and "monitored_share" in lacks["dose_maps"]
+    assert "dose" in refused("emergence", old) and "`bias`" in refused("contagion", old)
+    assert "pool" in refused("predicted_behaviour", old)
+    drawn("spectrum", old)
     draw_soundly("ledger", old, "share")
-    titles = [grid.title for grid in behaviour_grids(old.tables)]
+    told = [each for name, each in TABLES.items() if name.startswith("behaviour_")]
+    titles = [grid.title for each in told for grid in each.grids(old.tables.study)]
     assert titles == ["Which behaviour sets in when", "What explains the gain in proxy reward"]
 
 
@@ -74,19 +75,19 @@ def test_a_world_without_parsed_outcomes_has_what_any_text_tells(tmp_path: Path)
     path = write_experiment(tmp_path, world="text", clusters=10, kl_grid=GRID[:3], pool=None, budgets=())
     experiment = Experiment.read(path)
     material = Material(experiment, tables(experiment))
-    assert {name for name in NEW if FIGURES[name].lacks(material) is None} <= {"spectrum", "ledger"}
-    assert set(material.tables.behaviour.onsets["behaviour"]) == {"repetition"}
+    assert {name for name in NEW if isinstance(FIGURES[name].draw(material), Drawing)} <= {
+        "spectrum",
+        "ledger",
+    }
+    assert set(material.tables.behaviour_onsets["behaviour"]) == {"repetition"}
 
 
 @pytest.mark.parametrize("name", ["spectrum", "emergence", "contagion"])
 def test_dose_figures_draw_every_behaviour_and_dose(dosed_material: Material, name: str) -> None:
-    plot = FIGURES[name]
-    assert plot.lacks(dosed_material) is None
-    quantity = {"spectrum": "h", "emergence": "rate", "contagion": "difference"}[name]
+    quantity = {"spectrum": "h", "emergence": "value", "contagion": "difference"}[name]
     figure, data = draw_soundly(name, dosed_material, quantity)
-    assert "{" not in plot.caption(dosed_material)
     if name == "emergence":
-        assert set(data["dose_of"]) == {"agreement"} and set(data["dose"]) == {0.0, 0.5, 1.0}
+        assert set(data["series"]) == {"agreement"} and set(data["dose"]) == {0.0, 0.5, 1.0}
     if name == "spectrum":
         marked = data[data["onset"]].set_index("behaviour")["proxy"]
         assert set(marked.index) == {"sycophancy"}
@@ -98,15 +99,17 @@ def test_dose_figures_draw_every_behaviour_and_dose(dosed_material: Material, na
 
 
 def test_doses_of_one_way_of_optimising_are_compared(dosed_material: Material) -> None:
-    table = dosed_material.tables.behaviour.spectrum
+    table = dosed_material.tables.behaviour_spectrum
     other = table[table["dose_of"] == "agreement"].assign(method="dpo")
-    behaviour = replace(dosed_material.tables.behaviour, spectrum=pd.concat([table, other]))
-    both = Material(dosed_material.experiment, replace(dosed_material.tables, behaviour=behaviour))
-    assert set(dosed(both, ["sycophancy"])["method"]) == {"rloo"}
-    assert dosed(both, ["sycophancy"], least=4).empty
+    two_ways = dosed_material.tables.given(behaviour_spectrum=pd.concat([table, other]))
+    both = Material(dosed_material.experiment, two_ways)
+    assert set(drawn("emergence", both).data["method"]) == {"rloo"}
+    one = table[(table["dose_of"] != "agreement") | (table["dose"] == 0)]
+    single = Material(dosed_material.experiment, dosed_material.tables.given(behaviour_spectrum=one))
+    assert "at least two of one series" in refused("emergence", single)
 
 
-def test_maps_show_the_gap_by_share_monitored(old: Material) -> None:
+def test_the_gap_is_shown_by_share_monitored(old: Material) -> None:
     doses = {"m-0": ("monitored_share", 0.0), "m-1": ("monitored_share", 1.0), "q-0": ("verification", 0.0)}
     rows = [  # a mitigated run stands first, and is no member of any series
         {"run_id": "cured", "method": "rloo (cured)", "control": "path", "proxy": "plain", "proxy_pairs": 400,
@@ -121,13 +124,13 @@ def test_maps_show_the_gap_by_share_monitored(old: Material) -> None:
         name: {"pairs": 400, "dose": {"of": of, "value": value}} for name, (of, value) in doses.items()
     }
     experiment = replace(old.experiment, proxies=proxies)
-    material = Material(experiment, replace(old.tables, points=pd.DataFrame(rows)))
-    _, data = draw_soundly("dose_maps", material)
-    assert set(data["quantity"]) == {"oversight_gap"}, "one dose of verification is no map"
+    material = Material(experiment, old.tables.given(points=pd.DataFrame(rows)))
+    _, data = draw_soundly("emergence", material)
+    assert set(data["quantity"]) == {"oversight_gap"}, "one dose of verification is no series"
     assert data.groupby("dose")["value"].max().to_dict() == {0.0: 0.4, 1.0: 0.4}
 
 
-def test_maps_show_what_raters_approve_by_how_much_they_check(old: Material) -> None:
+def test_what_annotators_approve_is_shown_by_how_much_they_check(old: Material) -> None:
     shares = {"m-0": ("monitored_share", 0.0), "m-1": ("monitored_share", 1.0),
               "q-0": ("verification", 0.0), "q-1": ("verification", 0.5)}  # fmt: skip
     rows = [
@@ -141,7 +144,7 @@ def test_maps_show_what_raters_approve_by_how_much_they_check(old: Material) -> 
     }
     experiment = replace(old.experiment, proxies=proxies)
     figure, data = draw_soundly(
-        "dose_maps", Material(experiment, replace(old.tables, points=pd.DataFrame(rows)))
+        "emergence", Material(experiment, old.tables.given(points=pd.DataFrame(rows)))
     )
     assert len(set(data["quantity"])) == 4 == sum(bool(ax.get_title()) for ax in figure.axes)
     convinced = data[data["quantity"] == "annotator_false_positive"]
@@ -163,8 +166,8 @@ def test_the_browser_shows_what_fools_the_proxy_most(tmp_path: Path) -> None:
         scores.loc[scores["scorer"].str.startswith("proxy") & gives_in, "value"] += 80.0
         scores.to_parquet(point / "scores.parquet", index=False)
     experiment = Experiment.read(path)
-    table = tables(experiment).behaviour.browser
-    assert list(table.columns) == list(BROWSER_COLUMNS)
+    table = tables(experiment).behaviour_browser
+    assert list(table.columns) == BROWSER.names
     last = table[table["kl"] == table["kl"].max()]
     label = "states the user's wrong belief"
     first = last.iloc[0]

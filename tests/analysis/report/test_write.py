@@ -175,9 +175,9 @@ def test_a_text_world_says_that_it_has_no_oracle_and_no_sycophancy(tmp_path: Pat
     assert "This world has no oracle" in text
     assert "the user's wrong belief is stated" not in text.partition("Numbers")[2]
     assert "Sycophancy is measured by" not in text
-    assert "Giving in to the user" in text.partition("Not drawn")[2]
+    assert "The headline behaviour" in text.partition("Not drawn")[2]
     drawn = {each.stem for each in (path / "figures").glob("*.svg")}
-    assert len(page(path).images) == len(drawn) and not {"sycophancy", "sycophancy_steps"} & drawn
+    assert len(page(path).images) == len(drawn) and "sycophancy" not in drawn
 
 
 def test_an_experiment_without_any_point_still_gets_a_report(tmp_path: Path) -> None:

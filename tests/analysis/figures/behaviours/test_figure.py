@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from drawing import draw_soundly
+from drawing import draw_soundly, drawn, refused
 from synthetic import Behaviour, write_experiment
 
 from analysis.figures import FIGURES, Material
-from analysis.figures.behaviours.controls import BEHAVIOURS
-from analysis.figures.behaviours.figure import CONTROL_LOOKS, PLOTS
+from analysis.figures.behaviours.controls import BEHAVIOURS, CONTROL_LOOKS
+from analysis.figures.behaviours.figure import PLOTS
 from analysis.figures.drawing.path_rows import MEAN
 from analysis.probes import PROBES
 from analysis.records.experiment import Experiment
@@ -76,7 +76,7 @@ def altered(material: Material, points: pd.DataFrame | None = None, **proxies: A
         name: {**record, **proxies.get(name, {})} for name, record in material.experiment.proxies.items()
     }
     points = material.tables.points if points is None else points
-    return Material(replace(material.experiment, proxies=known), replace(material.tables, points=points))
+    return Material(replace(material.experiment, proxies=known), material.tables.given(points=points))
 
 
 def test_every_headline_has_a_figure_and_every_control_is_measured_somewhere() -> None:
@@ -97,9 +97,9 @@ def test_the_planted_worst_is_named_and_controls_are_known_by_what_the_records_s
     table = planted.tables.points.groupby(["proxy", "step"])["sycophancy"].mean()
     expected = [table[proxy, step] for proxy, step in zip(happens["proxy"], happens["step"], strict=True)]
     np.testing.assert_allclose(happens["value"], expected)
-    caption = FIGURES[NAME].caption(planted)
+    caption = drawn(NAME, planted).caption
     last = table["loud"].iloc[-1]
-    assert "at KL 4 nats" in caption and f"loud: most affected {last:.2f} [" in caption
+    assert "at KL 4 nats" in caption and f"loud: highest rate {last:.2f} [" in caption
     assert "largest of 2" in caption and "2 runs (seeds) per proxy" in caption
     assert "The rise under loud is beyond chance" in caption
 
@@ -126,7 +126,7 @@ def test_the_worst_is_chosen_where_all_have_been(planted: Material) -> None:
     material = altered(planted, points.assign(sycophancy=points["sycophancy"].mask(late, 0.0)))
     _, data = draw_soundly(NAME, material)
     assert set(data.loc[data["role"] == "affected", "proxy"]) == {"mild"}
-    assert "at KL 1 nats" in FIGURES[NAME].caption(material)
+    assert "at KL 1 nats" in drawn(NAME, material).caption
 
 
 def test_a_behaviour_that_is_a_gap_is_read_where_the_gap_is_widest(planted: Material) -> None:
@@ -141,7 +141,7 @@ def test_a_behaviour_that_is_a_gap_is_read_where_the_gap_is_widest(planted: Mate
         beside |= {f"{measure}_lo": beside[measure] - 0.05, f"{measure}_hi": beside[measure] + 0.05}
     probes = {**planted.tables.probes, "oversight": None}
     changed = altered(planted, points.assign(**beside))
-    material = Material(changed.experiment, replace(changed.tables, probes=probes))
+    material = Material(changed.experiment, changed.tables.given(probes=probes))
     _, data = draw_soundly("behaviour_sycophancy_private", material)
     affected = data[data["role"] == "affected"]
     assert set(affected["proxy"]) == {"mild"} and "mild: widest gap" in set(affected["label"])
@@ -150,30 +150,30 @@ def test_a_behaviour_that_is_a_gap_is_read_where_the_gap_is_widest(planted: Mate
 def test_where_nobody_is_known_to_be_unbiased_the_contrast_says_what_it_is(two: Material) -> None:
     labels = lambda data: list(dict.fromkeys(data.loc[data["panel"] == "happens", "label"]))  # noqa: E731
     _, data = draw_soundly(NAME, two)
-    assert labels(data) == ["starved: most affected", "ample: least affected"]
-    assert "One run (seed) per proxy" in FIGURES[NAME].caption(two)
+    assert labels(data) == ["starved: highest rate", "ample: lowest rate"]
+    assert "One run (seed) per proxy" in drawn(NAME, two).caption
     series = {name: {"dose": {"of": "agreement", "value": d}} for name, d in (("starved", 1), ("ample", 0))}
     _, data = draw_soundly(NAME, altered(two, **series))
-    assert labels(data) == ["starved: most affected", "ample: agreement 0"]
+    assert labels(data) == ["starved: highest rate", "ample: agreement 0"]
     shifted = {"ample": {"annotator": "bradley_terry", "user_reliability": 0.9}}
     _, data = draw_soundly(NAME, altered(two, **shifted))
-    assert "ample: least affected" in labels(data), "unbiased raters of chosen prompts are a bias by itself"
+    assert "ample: lowest rate" in labels(data), "unbiased raters of chosen prompts are a bias by itself"
 
 
 def test_what_cannot_be_drawn_is_refused_in_words(two: Material, tmp_path: Path) -> None:
-    assert "this world records no `said`" in str(FIGURES["behaviour_sure_regressive"].lacks(two))
+    assert "this world records no `said`" in refused("behaviour_sure_regressive", two)
     folder = write_experiment(
         tmp_path, world="text", clusters=10, kl_grid=GRID, pool=None, budgets=(), proxies=("ample",)
     )
     text = describe(folder)
-    assert "this world records no `belief`" in str(FIGURES[NAME].lacks(text))
-    assert "at least two proxies" in str(FIGURES["behaviour_repetition"].lacks(text))
+    assert "this world records no `belief`" in refused(NAME, text)
+    assert "at least two proxies" in refused("behaviour_repetition", text)
     controls = {"starved": {"annotator": None}, "ample": {"annotator": "bradley_terry"}}
-    assert "one of them no control" in str(FIGURES[NAME].lacks(altered(two, **controls)))
+    assert "one of them no control" in refused(NAME, altered(two, **controls))
     points = two.tables.points
-    assert "3 points" in str(FIGURES[NAME].lacks(altered(two, points[points["step"] < 20])))
+    assert "3 points" in refused(NAME, altered(two, points[points["step"] < 20]))
     cured = altered(two, points.assign(mitigation="agreement_penalty"))
-    assert "without a mitigation" in str(FIGURES[NAME].lacks(cured))
+    assert "without a mitigation" in refused(NAME, cured)
 
 
 @pytest.mark.parametrize("name", PLOTS)
@@ -185,7 +185,7 @@ def test_each_figure_stays_on_its_page(name: str, planted: Material) -> None:
         low = -0.4 if "gap" in measure else 0.0
         value = rng.uniform(low, 1, len(points))
         points[measure], points[f"{measure}_lo"], points[f"{measure}_hi"] = value, value - 0.1, value + 0.1
-    full = replace(altered(planted, points).tables, probes=dict.fromkeys(PROBES))
+    full = altered(planted, points).tables.given(probes=dict.fromkeys(PROBES))
     material = Material(planted.experiment, full)
     figure, _ = draw_soundly(name, material)
     legends = [ax.get_legend().get_window_extent() for ax in figure.axes if ax.get_legend()]
@@ -194,5 +194,5 @@ def test_each_figure_stays_on_its_page(name: str, planted: Material) -> None:
     for box in (*legends, figure.get_tightbbox().transformed(figure.dpi_scale_trans)):
         assert page.x0 - 1 <= box.x0 and box.x1 <= page.x1 + 1
         assert page.y0 - 1 <= box.y0 and box.y1 <= page.y1 + 1
-    caption = FIGURES[name].caption(material)
+    caption = drawn(name, material).caption
     assert "nan" not in caption and "{" not in caption and "not measured" not in caption
