@@ -2,20 +2,45 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
+from scipy.stats import binomtest
+
+from reward_models.errors import Diverged
 
 BINS = 10
 
 
-def wilson(successes: int, total: int, z: float = 1.96) -> tuple[float, float]:
+def require_finite_rewards(what: str, rewards: np.ndarray) -> None:
+    """Refuse raw rewards that are no numbers.
+
+    Raises:
+        Diverged: one is not finite.
+    """
+    lost = int((~np.isfinite(rewards)).sum())
+    if lost:
+        raise Diverged(f"{what} gives {lost} of {rewards.size} completions a value that is not finite")
+
+
+def require_scale(what: str, rewards: np.ndarray) -> None:
+    """Refuse raw rewards that have no scale: nothing could be standardised, labelled or optimised by them.
+
+    Raises:
+        Diverged: one is not finite, or all are the same to seven digits.
+    """
+    require_finite_rewards(what, rewards)
+    if rewards.std() <= 1e-7 * abs(rewards.mean()):
+        raise Diverged(
+            f"{what} gives all {rewards.size} completions the same value ({rewards.flat[0]:g}): it tells "
+            "nothing apart. Its weights may be damaged, or its training may have diverged."
+        )
+
+
+def wilson(successes: int, total: int) -> tuple[float, float]:
     """95 % interval of a proportion (Wilson 1927), which stays inside [0, 1] and is sound near its ends."""
-    share, scale = successes / total, 1 + z**2 / total
-    centre = (share + z**2 / (2 * total)) / scale
-    half = z / scale * math.sqrt(share * (1 - share) / total + z**2 / (4 * total**2))
-    return centre - half, centre + half
+    low, high = binomtest(successes, total).proportion_ci(0.95, method="wilson")
+    return float(low), float(high)
 
 
 def agreement(margin: np.ndarray, other: np.ndarray) -> float | None:
@@ -67,7 +92,11 @@ def card(
     Args:
         rewards, lengths, oracle, gold: shape (P, 2), both completions of each held-out pair.
         labels: shape (P,), True where those who labelled this model's data preferred the first completion.
+
+    Raises:
+        Diverged: the rewards are not finite, or all alike.
     """
+    require_scale(name, rewards)
     margin = rewards[:, 0] - rewards[:, 1]
     correct = (margin > 0) == labels
     confidence = 1 / (1 + np.exp(-np.abs(margin)))

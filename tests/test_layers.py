@@ -36,7 +36,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"sampling"},
         {"store", "worlds"},
         {"mitigations"},
-        {"streams", "errors"},
+        {"streams", "errors", "plugins"},
     ],
     "analysis": [
         {"report"},
@@ -48,23 +48,9 @@ FLOORS: dict[str, list[set[str]]] = {
         {"pool", "audit"},
         {"probes", "detectors", "claims"},
         {"records"},
-        {"estimators"},
+        {"estimators", "plugins"},
     ],
 }
-# Settings and trainers that know each other. Only ever shorten this list.
-KNOWN_CIRCLES = [
-    {"training.methods.dpo", "training.methods.kto", "training.methods.trainers.offline"},
-    *(
-        {f"training.methods.{settings}", f"training.methods.trainers.{trainer}"}
-        for settings, trainer in [
-            ("best_of_n", "best_of_n"),
-            ("best_of_n_distilled", "distilled"),
-            ("rloo", "rloo"),
-            ("ppo", "ppo"),
-            ("online_dpo", "online_dpo"),
-        ]
-    ),
-]
 
 
 def imported(file: Path) -> Iterator[str]:
@@ -128,7 +114,7 @@ def test_folders_import_only_from_floors_below(package: str, arrows: dict[str, s
 def test_annotators_know_nothing_of_networks(arrows: dict[str, set[str]]) -> None:
     ours = {module for module in arrows if module.startswith("reward_models.annotators")}
     others = {target for module in ours for target in arrows[module]} - ours
-    assert others <= {"reward_models.component", "reward_models.errors"}
+    assert others <= {"reward_models.component", "reward_models.errors", "reward_models.registry"}
 
 
 def circles(arrows: dict[str, set[str]]) -> list[set[str]]:
@@ -158,7 +144,7 @@ def test_circles_are_found() -> None:
 
 def test_no_two_modules_import_each_other(arrows: dict[str, set[str]]) -> None:
     """Imports for types count: what needs a circle to be described is one thing in two files."""
-    assert sorted(map(sorted, circles(arrows))) == sorted(map(sorted, KNOWN_CIRCLES))
+    assert not circles(arrows)
 
 
 def loaded_by(*modules: str) -> set[str]:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from reward_models.errors import Diverged, UserError
+from reward_models.errors import Diverged, UserError, did_you_mean, nearest, why
 
-__all__ = ["Diverged", "UserError"]
+__all__ = ["Diverged", "UserError", "did_you_mean", "nearest", "why"]

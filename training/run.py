@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from training.config.hub import pinned
+from training.config.remarks import remarks
 from training.config.schema import Experiment
+from training.engine.explain import explain
 from training.engine.plan import plan
-from training.engine.stage import Plan
+from training.engine.stage import Plan, log_name
 from training.errors import UserError
 from training.store.artefacts import Store
 from training.store.atomic import disk_errors
@@ -35,10 +38,14 @@ def run(config: Experiment, *, workers: int | None = None, dry_run: bool = False
     store = Store(Path(config.paths.store or Path(config.paths.runs) / ".store"))
     # Its own handle: what libraries print goes to logs by redirecting sys.stdout while a stage runs here.
     console = Console(highlight=False, file=sys.stdout)
+    config = pinned(config, must=not dry_run)
     config.gold.check()
     stages = plan(config)
+    for remark in remarks(config):
+        console.print(f"note: {remark}", markup=False, soft_wrap=True)
     if dry_run:
-        explain(stages, store, console)
+        for line in explain(stages, store).text():
+            console.print(line, markup=False, soft_wrap=True)
         return 0
     for place, key in ((store.root, "paths.store"), (folder, "paths.runs")):
         free = shutil.disk_usage(_existing(place)).free
@@ -75,28 +82,12 @@ def _refuse_foreign(folder: Path) -> None:
         )
 
 
-def explain(stages: Plan, store: Store, console: Console) -> None:
-    """Print what would run, what is reused, and why."""
-    from training.follow.terminal import describe
-
-    reasons = {stage.name: store.why(stage.identity) for stage in stages.stages}
-    for stage in stages.stages:
-        reused = reasons[stage.name] == "reused"
-        console.print(
-            f"{'reuse' if reused else 'run  '}  {describe(stage)}"
-            + ("" if reused else f"  [{reasons[stage.name]}]"),
-            markup=False,
-            soft_wrap=True,
-        )
-    count = sum(reason != "reused" for reason in reasons.values())
-    console.print(f"{count} of {len(reasons)} stages would run")
-
-
 def _run(config: Experiment, stages: Plan, store: Store, folder: Path, workers: int, console: Console) -> int:
-    from analysis.report.write import write_report
+    from analysis.plugins import module_name
     from training.engine.executor import Executor
     from training.follow.follower import Observing
     from training.follow.records import Records
+    from training.follow.report import report
     from training.follow.terminal import View
     from training.follow.wandb_mirror import Mirror
 
@@ -104,33 +95,32 @@ def _run(config: Experiment, stages: Plan, store: Store, folder: Path, workers: 
     records = Records(config, stages, folder, store.root)
     records.begin()
     with (
-        View(stages, store.root, console) as view,
+        View(stages, store.root, console, config.headline_behaviour) as view,
         Mirror(config.tracking, folder, config.model_dump(mode="json"), say=view.say) as mirror,
     ):
         observing = Observing(stages, store.root, records, view, mirror)
         state = Executor(stages, store, workers, folder / "logs", [observing, view]).run()
         records.finish(state, time.monotonic() - started)
         _require_something(stages, state, folder)
-        view.say("drawing the report")
-        report = write_report(folder)
+        view.say("drawing the report, unless these records have one")
+        page, _ = report(folder, store, [module_name(name) for name in config.plugins])
         observing.finish(state)
     reused, failed = len(state.reused), len(state.failed)
     run = len(stages.stages) - reused - failed
     console.print(
         f"{run} stages run, {reused} reused, {failed} failed, in {time.monotonic() - started:.0f} s"
     )
-    console.print(f"report: {report}", soft_wrap=True)
+    console.print(f"report: {page}", soft_wrap=True)
     return 1 if failed else 0
 
 
 def _require_something(stages: Plan, state: State, folder: Path) -> None:
     """With some policies or the audit failed the rest is reported; with what all share failed, nothing is."""
-    spared = {stage.name for run in stages.runs for stage in run.stages}
-    if stages.audit:
-        spared.add(stages.audit.name)
-    broken = [stage for stage in stages.stages if stage.name in state.failed and stage.name not in spared]
+    spared = {stage.key for run in stages.runs for stage in run.stages}
+    spared |= {stage.key for stage in stages.audits}
+    broken = [stage for stage in stages.stages if stage.key in state.failed and stage.key not in spared]
     if broken:
-        failure, log = state.failed[broken[0].name], folder / "logs" / f"{broken[0].name}.log"
+        failure, log = state.failed[broken[0].key], folder / "logs" / log_name(broken[0])
         raise UserError(
             f"{broken[0].title} failed: {failure.message}" + ("" if failure.expected else f" (see {log})")
         )

@@ -27,15 +27,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from analysis.estimators.arrays import Floats
 from analysis.estimators.bootstrap import LEVEL, ClusterSums, draw_clusters
 from analysis.records.experiment import Experiment, RecordError
 from analysis.study.grid import MISSING, Grid, Heading, interval
 from analysis.study.study import Study
 from analysis.study.table import COUNT, TEXT, Column, Table
 
-Floats = NDArray[np.float64]
 Matched = tuple[str, str]
 
 

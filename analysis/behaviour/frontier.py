@@ -20,8 +20,8 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from analysis.estimators.arrays import Floats
 from analysis.estimators.bootstrap import ClusterSums
 from analysis.pool.curves import ScoredPool, scored_pool
 from analysis.pool.frontier import BETAS, EFFECTIVE, Tilted
@@ -35,8 +35,6 @@ from analysis.study.columns import KL, SQRT_KL, run_columns
 from analysis.study.grid import Grid, Heading, interval, number
 from analysis.study.study import Study, once
 from analysis.study.table import COUNT, TEXT, Column, Table
-
-Floats = NDArray[np.float64]
 
 FACT = ("entity", "relation")
 """Item columns that name what a prompt asks about."""

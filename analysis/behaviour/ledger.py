@@ -26,6 +26,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.behaviour.rates import Path, paths
+from analysis.estimators.arrays import Floats
 from analysis.estimators.bootstrap import ClusterSums
 from analysis.estimators.shapley import PairModel, shapley
 from analysis.probes.base import Z
@@ -34,7 +35,6 @@ from analysis.study.columns import KL, PATH, SQRT_KL, STEP_OF
 from analysis.study.study import Study, once
 from analysis.study.table import COUNT, SD, SHARE, TEXT, Column, Sheet, Table
 
-Floats = NDArray[np.float64]
 Codes = NDArray[np.intp]
 
 MOST = 2

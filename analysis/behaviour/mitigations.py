@@ -11,19 +11,17 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from analysis.behaviour.rates import tally
 from analysis.equal_kl.comparison import COMPARED, Side, compare, path_sides
 from analysis.equal_kl.traced import Traced
+from analysis.estimators.arrays import Floats
 from analysis.estimators.bootstrap import ClusterSums
 from analysis.probes import Evidence, Headline
 from analysis.probes.evidence import evidence, headline_probe
 from analysis.records.run_curves import RunCurves
 from analysis.study.study import Study
 from analysis.study.table import TEXT, Column, Table
-
-Floats = NDArray[np.float64]
 
 SCORES = ("gold", "oracle", "proxy_score")
 

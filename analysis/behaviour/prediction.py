@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from analysis.behaviour.frontier import PoolProbing, pool_probes, reliable
 from analysis.behaviour.rates import Path, cluster_votes, labels, paths
 from analysis.equal_kl.comparison import KL_GRID, read_at, seed_mean
+from analysis.estimators.arrays import Floats
 from analysis.estimators.bootstrap import ClusterSums, draw_clusters, percentile_interval
 from analysis.pool.curves import ScoredPool, scored_pool
 from analysis.pool.frontier import BETAS
@@ -29,8 +30,6 @@ from analysis.study.columns import KL, PATH
 from analysis.study.grid import MISSING
 from analysis.study.study import Study, once
 from analysis.study.table import COUNT, NATS, SHARE, TEXT, YES, Column, Row, Sheet, Table
-
-Floats = NDArray[np.float64]
 
 QUANTITIES = ("covariance", "predicted", "measured", "residual")
 

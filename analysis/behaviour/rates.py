@@ -17,18 +17,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from analysis.equal_kl.comparison import Side, draw_seeds
 from analysis.equal_kl.traced import Traced
+from analysis.estimators.arrays import Floats
 from analysis.probes import Evidence, Headline
 from analysis.probes.base import cluster_means, sample_share
 from analysis.probes.evidence import evidence, headlines
 from analysis.records.run_curves import RunCurves
 from analysis.records.way import Way, grouped
 from analysis.study.study import Study, once
-
-Floats = NDArray[np.float64]
 
 
 def cluster_votes(

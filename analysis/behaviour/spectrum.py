@@ -16,16 +16,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from analysis.behaviour.rates import Path, Rates, paths
+from analysis.estimators.arrays import Floats
 from analysis.estimators.bootstrap import LEVEL, percentile_interval
 from analysis.probes import Headline
 from analysis.probes.evidence import headlines
 from analysis.study.columns import KL, PATH, SQRT_KL, STEP_OF
 from analysis.study.table import COUNT, NATS, SHARE, STEP, TEXT, YES, Column, Sheet, Table
-
-Floats = NDArray[np.float64]
 
 INERT = 0.02
 """A behaviour that never leaves this margin at 0 or at 1 says nothing: nobody does it, or everybody does."""

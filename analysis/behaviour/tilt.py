@@ -13,18 +13,16 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from analysis.behaviour.frontier import FACT, PoolProbing, pool_probes
 from analysis.behaviour.rates import Path, Rates, mean_rates, paths, tally
+from analysis.estimators.arrays import Floats
 from analysis.estimators.bootstrap import percentile_interval
 from analysis.pool.curves import ScoredPool, scored_pool
 from analysis.probes import Evidence, Headline
 from analysis.probes.evidence import evidence, headline_behaviour
 from analysis.study.columns import KL, PATH, SQRT_KL
 from analysis.study.table import COUNT, SHARE, TEXT, Column, Sheet, Table
-
-Floats = NDArray[np.float64]
 
 
 def tilts(pool: ScoredPool, probing: PoolProbing, proxy: str, behaviour: str) -> pd.Series:

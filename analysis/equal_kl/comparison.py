@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from analysis.equal_kl.interpolated import CHECKPOINTS, agreement, traced
 from analysis.equal_kl.traced import SCORES, Traced, root
+from analysis.estimators.arrays import Floats
 from analysis.estimators.bootstrap import percentile_interval
 from analysis.pool.best_of_n import RELIABLE_RATIO
 from analysis.pool.curves import PoolCurves, PoolGroup, pool_groups
@@ -35,8 +36,6 @@ from analysis.records.way import POOL, Way, grouped
 from analysis.study.grid import MISSING, Grid, Heading, interval
 from analysis.study.study import Study
 from analysis.study.table import COUNT, NATS, TEXT, YES, Column, Row, Table
-
-Floats = NDArray[np.float64]
 
 KL_GRID = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 """KL at which sides are compared, in nats: each twice the last."""

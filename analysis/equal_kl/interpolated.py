@@ -10,17 +10,15 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from analysis.equal_kl.traced import SCORES, Between, Traced
+from analysis.estimators.arrays import Floats
 from analysis.estimators.bootstrap import percentile_interval
 from analysis.records.experiment import Experiment, Run
 from analysis.records.run_curves import RunCurves
 from analysis.study.columns import run_columns
 from analysis.study.study import Study, once
 from analysis.study.table import NATS, STEP, TEXT, Column, Table
-
-Floats = NDArray[np.float64]
 
 OF_RUN = ("run_id", "group", "method", "proxy", "proxy_seed", "seed")
 

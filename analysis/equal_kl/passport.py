@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from analysis.estimators.arrays import Floats
 from analysis.estimators.bootstrap import UnitDraws
 from analysis.laws.curve import Curve
 from analysis.laws.fit import fit_curve
@@ -28,7 +28,6 @@ from analysis.study.grid import MISSING, Grid, Heading, number
 from analysis.study.study import Study
 from analysis.study.table import TEXT, YES, Column, Table
 
-Floats = NDArray[np.float64]
 Means = Callable[[str], Floats]
 """Name of a sampled column -> its mean at every point, or resampled: (replicates, points)."""
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from analysis.figures.behaviours.controls import behaviour_looks, headline_of, probe_of
 from analysis.figures.drawing.lines import draw_quantities, mark_place
-from analysis.figures.drawing.panels import Cell, grid_of_panels
+from analysis.figures.drawing.panels import FEW, Cell, grid_of_panels
 from analysis.figures.drawing.path_rows import Case, cases, turning_point
 from analysis.figures.drawing.plot import Drawing, Material, Plot, Reason
 from analysis.figures.drawing.score_rows import path_rows, seeds_and_prompts
@@ -25,7 +25,7 @@ def draw(material: Material) -> Drawing | Reason:
     measure = material.experiment.headline_behaviour
     if (refused := material.tables.probes.get(probe_of(measure))) is not None:
         return refused
-    own = {**behaviour_looks(measure)}
+    own = behaviour_looks(measure)
     beside = {name for names in MORE.values() for name in names}
     heads = {headline_of(measure).label: tuple(name for name in own if name not in beside), **MORE}
     data = path_rows(material, (*(name for names in heads.values() for name in names), "gold"))
@@ -33,7 +33,7 @@ def draw(material: Material) -> Drawing | Reason:
         return "no run under path control left a measured point"
     shown = data[data["quantity"] != "gold"]
     heads = {head: names for head, names in heads.items() if shown["quantity"].isin(names).any()}
-    limit = float(shown["distance"].max())
+    limit, found = float(shown["distance"].max()), cases(data, way_looks(material.experiment.ways))
 
     def panels(case: Case, cell: Cell) -> None:
         top = turning_point(case.rows)
@@ -47,12 +47,11 @@ def draw(material: Material) -> Drawing | Reason:
                 ax.set_title(f"share of prompts:\n{head}")
             if top is not None:
                 mark_place(ax, top.distance)
-        cell.axes[0].set_ylabel(case.title, fontsize=7.5, rotation=0, ha="right", va="center")
+        cell.axes[0].set_ylabel(case.title, fontsize=7.5)
+        if len(found) > FEW:
+            cell.axes[0].yaxis.label.set(rotation=0, ha="right", va="center")
 
-    figure = grid_of_panels(
-        cases(shown, way_looks(material.experiment.ways)), panels, panels=len(heads), row_height=1.75,
-        legend_columns=3,
-    )  # fmt: skip
+    figure = grid_of_panels(found, panels, panels=len(heads), row_height=1.75, legend_columns=3)
     return Drawing(figure, data, _caption(material, measure))
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from analysis.estimators.arrays import Floats
 from analysis.laws.curve import Curve, Measured
 from analysis.laws.fit import Fit, fit_curve
 from analysis.laws.forms import LAWS, Law
@@ -23,8 +23,6 @@ from analysis.records.way import CurveId, Way
 from analysis.study.columns import run_columns
 from analysis.study.study import Study, once
 from analysis.study.table import COUNT, NATS, ROOT_NATS, SD, TEXT, YES, Column, Sheet, Table
-
-Floats = NDArray[np.float64]
 
 TRUTHS = ("gold", "oracle")
 

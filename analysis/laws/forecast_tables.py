@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from analysis.estimators.arrays import Floats
 from analysis.estimators.bootstrap import percentile_interval
 from analysis.laws.curve import Curve
 from analysis.laws.fit_tables import D_AND_KL, LawCurve, law_curves, run_measured
@@ -22,8 +22,6 @@ from analysis.records.way import Way
 from analysis.study.columns import run_columns
 from analysis.study.study import Study, once
 from analysis.study.table import COUNT, NATS, SD, SHARE, TEXT, YES, Column, Sheet, Table
-
-Floats = NDArray[np.float64]
 
 
 class Forecasted(NamedTuple):

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from analysis.estimators.arrays import Floats
 from analysis.laws.curve import Curve
 from analysis.laws.fit import Fit, fit_curve
 from analysis.laws.fit_tables import (
@@ -35,8 +35,6 @@ from analysis.laws.predict import Split, log_scores, predict, split
 from analysis.study.grid import MISSING, number
 from analysis.study.study import Study, once
 from analysis.study.table import COUNT, NATS, SD, TEXT, YES, Column, Row, Sheet, Table
-
-Floats = NDArray[np.float64]
 
 MIN_HELD_OUT = 3
 

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.estimators.arrays import Floats
 from analysis.estimators.bootstrap import ClusterSums, draw_clusters, draw_runs, percentile_interval
 from analysis.pool import best_of_n
 from analysis.records.experiment import Experiment, RecordError
@@ -22,8 +23,6 @@ from analysis.records.scale import standardise
 from analysis.study.columns import SQRT_KL, run_columns
 from analysis.study.study import Study, once
 from analysis.study.table import COUNT, NATS, SD, SHARE, YES, Column, Table, intervals
-
-Floats = NDArray[np.float64]
 
 CURVES = ("kl", "proxy_score", "gold", "oracle")
 POOL_CURVES = (*CURVES, WIN_RATE)

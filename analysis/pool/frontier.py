@@ -17,15 +17,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from analysis.estimators.arrays import Floats
 from analysis.pool.curves import CURVES, PoolGroup, Replicate, ScoredPool, grouped_by_proxy, scored_pool
 from analysis.probes.points import POINTS
 from analysis.study.columns import KL, SQRT_KL, STEP_OF, run_columns
 from analysis.study.study import Study, once
 from analysis.study.table import COUNT, NATS, SD, YES, Column, Table, intervals
-
-Floats = NDArray[np.float64]
 
 BETAS = np.geomspace(16, 0.125, 29)
 """Coefficients in s.d. of the proxy on π_ref per nat, the gentlest first; a factor of √√2 apart."""

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.estimators.bootstrap import Floats, draw_clusters, percentile_interval
+from analysis.estimators.arrays import Floats
+from analysis.estimators.bootstrap import draw_clusters, percentile_interval
 from analysis.probes import PROBES, Evidence
 from analysis.probes.evidence import evidence, find_refusals, read_evidence, refusals
 from analysis.records.experiment import Experiment
@@ -25,6 +26,7 @@ SCORE_COLUMNS = (
     Column("proxy_score", SD, "the run's own proxy", interval=True, error=True),
     Column("gold", SD, "gold", interval=True, error=True),
     Column("oracle", SD, "oracle", interval=True, error=True),
+    Column("reward", SD, "what was optimised: the proxy, shaped and capped", interval=True, error=True),
     Column("win_rate", SHARE, "samples that gold prefers to one of π_ref on the same prompt, ties one half",
            interval=True, error=True),
 )  # fmt: skip

@@ -43,6 +43,10 @@ class Point:
         return (self.path / "scores.parquet").exists()
 
     @property
+    def has_rewards(self) -> bool:
+        return (self.path / "rewards.parquet").exists()
+
+    @property
     def has_approvals(self) -> bool:
         return (self.path / "approvals.parquet").exists()
 
@@ -58,6 +62,10 @@ class Point:
 
     def scores(self) -> pd.DataFrame:
         return read_table(self.path / "scores.parquet", "scores")
+
+    def rewards(self) -> pd.DataFrame:
+        """In the form of `scores`, of the one scorer `REWARD`: what the run optimised."""
+        return read_table(self.path / "rewards.parquet", "rewards")
 
     def approvals(self) -> pd.DataFrame:
         return read_table(self.path / "approvals.parquet", "approvals")

@@ -19,13 +19,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.estimators.arrays import Floats
 from analysis.estimators.bootstrap import ClusterSums
+from analysis.records.contracts import REWARD
 from analysis.records.experiment import Experiment, Point, RecordError, Run
 from analysis.records.scale import weighted_sd, win_rates
 
-Floats = NDArray[np.float64]
-
-SCORES = ("proxy", "gold", "oracle")
+SCORES = ("proxy", "gold", "oracle", REWARD)
 RECORDED_LATER = ("k1_clamped", "k2_prompt")
 """Columns of the samples that older records lack: NaN there."""
 SAMPLED = ("kl", "k1", "k2", "k3", "kl_reverse", *RECORDED_LATER, "length", "finished")
@@ -80,10 +80,15 @@ class SampleKeys:
 
 
 def read_scores(point: Point, keys: SampleKeys) -> dict[str, Floats]:
-    """Raw scores by scorer, each in the order of the samples; a scorer that skipped some samples is an
-    error."""
-    where = point.path / "scores.parquet"
-    scores = point.scores()
+    """Raw scores by scorer, `REWARD` among them where it was recorded, each in the order of the samples; a
+    scorer that skipped some samples is an error."""
+    aligned = _align(point.scores(), keys, point.path / "scores.parquet")
+    if point.has_rewards:
+        aligned |= _align(point.rewards(), keys, point.path / "rewards.parquet")
+    return aligned
+
+
+def _align(scores: pd.DataFrame, keys: SampleKeys, where: Path) -> dict[str, Floats]:
     at, value = keys.find(scores, where), scores["value"].to_numpy(dtype=float)
     aligned = {}
     for scorer, rows in scores.groupby("scorer", sort=True).indices.items():
@@ -138,7 +143,8 @@ class RunCurves:
     raw: Mapping[str, Floats]
     """Item means of `SAMPLED`, of `WIN_RATE` (of gold, against point 0) and, unstandardised, of `SCORES`."""
     unit: Mapping[str, float]
-    """π_ref's s.d. of each of `SCORES`; NaN where point 0 has no such score."""
+    """π_ref's s.d. of each of `SCORES`, NaN where point 0 has no such score; 1 for `REWARD`, which comes in
+    s.d. of the proxy."""
     answers: Mapping[int, pd.DataFrame]
     """By step: outcomes beside item metadata. Points that were never parsed are absent."""
     scores: Mapping[int, Mapping[str, Floats]]
@@ -159,7 +165,7 @@ class RunCurves:
         answers, scored = {}, {}
         start: tuple[Floats, NDArray[np.intp]] | None = None
         weight = items["weight"].to_numpy(dtype=float)
-        scorers = {"proxy": run.scorer, "gold": "gold", "oracle": "oracle"}
+        scorers = {"proxy": run.scorer, "gold": "gold", "oracle": "oracle", REWARD: REWARD}
         for place, point in enumerate(points):
             if not point.sampled:
                 continue
@@ -179,7 +185,7 @@ class RunCurves:
                 raw[name][place] = keys.item_mean(scores[scorer])
                 if point.step == 0:
                     share = (weight / keys.count)[keys.item]
-                    unit[name] = weighted_sd(scores[scorer], share)
+                    unit[name] = 1.0 if name == REWARD else weighted_sd(scores[scorer], share)
             if "gold" in scores:
                 if point.step == 0:
                     start = scores["gold"], keys.item

@@ -15,7 +15,8 @@ from zlib import crc32
 
 import numpy as np
 
-from analysis.estimators.bootstrap import Floats, draw_clusters
+from analysis.estimators.arrays import Floats
+from analysis.estimators.bootstrap import draw_clusters
 from analysis.records.experiment import Experiment
 from analysis.records.run_curves import RunCurves
 

@@ -136,12 +136,15 @@ def load(folder: str | Path) -> Results:
 
 
 def schema() -> str:
-    """Every table with its columns, in Markdown: what `docs/records.md` holds."""
-    parts = []
-    for table in TABLES.values():
-        rows = [
-            f"| {', '.join(f'`{name}`' for name in c.names)} | {c.unit} | {c.words} |" for c in table.columns
-        ]
-        head = ["| column | unit | what it is |", "|---|---|---|"]
-        parts.append("\n".join([f"### `{table.name}`", "", table.words, "", *head, *rows]))
-    return "\n\n".join(parts) + "\n"
+    """Every table with its columns, in Markdown: what `docs/records.md` ends with."""
+    return "\n\n".join(_described(table) for table in TABLES.values()) + "\n"
+
+
+def _described(table: Table) -> str:
+    lines = [f"### `{table.name}`", "", table.words, "", "| column | unit | what it is |", "|---|---|---|"]
+    for column in table.columns:
+        name, *beside = column.names
+        ends = f" ({', '.join(f'`{each.removeprefix(name)}`' for each in beside)})" if beside else ""
+        words = column.words.replace("|", "\\|")
+        lines.append(f"| `{name}`{ends} | {column.unit} | {words} |")
+    return "\n".join(lines)

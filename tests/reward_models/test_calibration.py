@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from reward_models import calibration
+from reward_models.errors import Diverged
 
 
 @pytest.mark.parametrize(
@@ -118,3 +119,16 @@ def test_order_within_pairs_does_not_matter() -> None:
     )
     for key in ("accuracy", "ece", "oracle_agreement", "length_correlation"):
         assert turned[key] == pytest.approx(plain[key])
+
+
+@pytest.mark.parametrize("planted", [math.nan, math.inf])
+def test_a_card_is_refused_where_a_reward_is_not_finite(planted: float) -> None:
+    rewards = np.array([[2.0, 0.0], [0.0, 1.0], [planted, 0.0], [3.0, 1.0]])
+    with pytest.raises(Diverged, match="proxy/starved/0 gives 1 of 8 completions a value that is not finite"):
+        card(rewards=rewards)
+
+
+def test_a_reward_model_that_tells_nothing_apart_gets_no_card() -> None:
+    with pytest.raises(Diverged, match="gives all 8 completions the same value"):
+        card(rewards=np.full((4, 2), 0.3) + np.random.default_rng(0).normal(0, 1e-9, (4, 2)))
+    card(rewards=np.random.default_rng(0).normal(0, 1e-9, (4, 2)))

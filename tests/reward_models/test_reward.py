@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,12 +12,14 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny import EOS, PAD, language_model, save_reward_model, tokenizer
+from tiny import EOS, PAD, language_model, plant_code, save_reward_model, tokenizer
 
 from reward_models import bradley_terry
+from reward_models.backbone import Pretrained as Backbone
 from reward_models.bradley_terry import Fit
-from reward_models.errors import UserError
-from reward_models.gold import Completions, Pretrained, Trained
+from reward_models.errors import Diverged, UserError
+from reward_models.gold import Pretrained, Trained
+from reward_models.gold.base import Completions
 from reward_models.reward import RewardModel, check_is_reward_model, write_scale
 
 WORDS = tokenizer(["a", "b", "c", "d", "good", "bad"])
@@ -118,6 +121,37 @@ def test_a_head_that_was_never_trained_is_refused(tmp_path: Path) -> None:
     save_file({k: v for k, v in weights.items() if k != "score.weight"}, tmp_path / "model.safetensors",
               {"format": "pt"})  # fmt: skip
     assert "lacks trained weights for score.weight" in refusal(tmp_path)
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    save_reward_model(tmp_path, SIZE, seed=0)
+    weights = load_file(tmp_path / "model.safetensors")
+    weights["model.embed_tokens.weight"][GOOD] = float("nan")  # of one word, which no sample may say
+    save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
+    assert "not finite numbers (model.embed_tokens.weight)" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("planted", [np.nan, np.inf])
+def test_a_scale_is_refused_that_could_standardise_nothing(tmp_path: Path, planted: float) -> None:
+    for rewards in (np.array([1.0, planted]), np.full(9, 2.0)):
+        with pytest.raises(Diverged):
+            write_scale(tmp_path / "model", rewards)
+    assert not (tmp_path / "scale.json").exists()
+
+
+def test_code_that_comes_with_a_model_is_never_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a word of ours transformers would ask whether to run it, and take a piped "y" for a yes."""
+    ran = plant_code(tmp_path)
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n" * 9))
+    tokenizer = WORDS
+    for read in (
+        lambda: RewardModel.load(tmp_path),
+        lambda: Pretrained(path=str(tmp_path)).check(),
+        lambda: Backbone(path=str(tmp_path)).build(tokenizer, 8, 0),
+    ):
+        with pytest.raises(UserError, match="code that comes with a model is never run"):
+            read()
+    assert not ran.exists()
 
 
 def test_padding_with_eos_is_refused(tmp_path: Path) -> None:
@@ -250,3 +284,12 @@ def test_gold_reads_completions_as_they_were_sampled(tmp_path: Path) -> None:
     by_text = Pretrained(path=str(folder)).score(tmp_path, sampled, 8)
     ended = RewardModel.load(folder).score([[A, B, GOOD, EOS], [A, BAD, EOS]])
     np.testing.assert_allclose(by_text, ended, atol=1e-6)
+
+
+def test_a_model_that_diverged_in_its_last_step_is_not_saved(backbone: Path, tmp_path: Path) -> None:
+    """No logged line shows what the last step did."""
+    pairs = {"chosen": completions(GOOD, True, 8, 0), "rejected": completions(None, True, 8, 1)}
+    fit = Fit(epochs=1, batch_size=8, learning_rate=3e38)
+    with pytest.raises(Diverged, match="at step 1: the step left"):
+        bradley_terry.train(tmp_path, backbone=backbone, **pairs, fit=fit, seed=0, report=lambda *_: None)
+    assert not (tmp_path / "model").exists()

@@ -15,10 +15,10 @@ from reward_models.annotators import (
     Oversight,
     PartialVerification,
     RaterGroups,
-    Surface,
 )
 from reward_models.annotators.base import Annotator, Judged
 from reward_models.annotators.constitution import PRINCIPLES
+from reward_models.annotators.surface import Surface
 
 FLAGS = ("correct", "abstains", "follows", "agrees", "contradicts", "confident", "hedged")
 FLAGS += ("passes", "tampers", "finishes", "suits_one", "suits_two")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from drawn_worlds import drawn, save
 from transformers import LlamaConfig, LlamaForSequenceClassification, PreTrainedModel
 
 from analysis.pool import exact
@@ -21,7 +23,7 @@ from training.methods import kl_control
 from training.methods.job import PolicyJob
 from training.sampling.sample import load_policy
 from training.stages import sft
-from training.worlds import EnumerableWorld, built_world
+from training.worlds import EnumerableWorld
 
 WORLD = EnumerableWorld(colours=2)
 # One layer represents them as well, but hardly learns that the prompt matters.
@@ -51,9 +53,7 @@ class Laboratory:
     @classmethod
     def build(cls, home: Path) -> Laboratory:
         """Fine-tune π_ref on the demonstrations; the proxy is a random network, with views on it all."""
-        (home / "world").mkdir(parents=True)
-        built_world.save(WORLD, WORLD.build(seed=0, eval_items=2, pool_prompts=2), home / "world")
-        world = built_world.BuiltWorld(home / "world")
+        world = save(WORLD, drawn(WORLD, seed=0, eval_items=2, pool_prompts=2), home / "world")
         enumeration = Enumeration.of(world)
         (home / "reference").mkdir()
         settings: dict[str, Any] = {"model": NETWORK, "sft": FINE_TUNING, "world": world}
@@ -77,7 +77,7 @@ class Laboratory:
             out=out,
             world=self.enumeration.world,
             reference=self.reference,
-            proxy=self.home / "proxy" / "model",
+            proxy=partial(RewardModel.load, self.home / "proxy" / "model"),
             labels=None,
             mitigation=None,
             control=kl_control.Penalty(points=1),

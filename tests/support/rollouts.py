@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from drawn_worlds import opened
 from tiny import PAD, build_world, language_model, save_reward_model
 
+from reward_models.reward import RewardModel
 from training.methods import (
     BestOfN,
     BestOfNDistilled,
@@ -24,11 +27,10 @@ from training.methods import (
 )
 from training.methods.base import Method
 from training.methods.job import PolicyJob
-from training.methods.trainers.parts import ProxyReward
+from training.methods.trainers.proxy_reward import ProxyReward
 from training.methods.trainers.rloo import RlooKLTrainer
 from training.sampling import kl
 from training.sampling.sample import load_policy
-from training.worlds.built_world import BuiltWorld
 
 STEPS, PROMPTS, GENERATIONS = 3, 4, 4
 
@@ -47,9 +49,9 @@ def job(home: Path, out: Path, **changes: Any) -> PolicyJob:
     out.mkdir(parents=True, exist_ok=True)
     settings: dict[str, Any] = {
         "out": out,
-        "world": BuiltWorld(home / "world"),
+        "world": opened(home / "world"),
         "reference": home / "reference",
-        "proxy": home / "proxy",
+        "proxy": partial(RewardModel.load, home / "proxy"),
         "labels": None,
         "mitigation": None,
         "control": kl_control.Penalty(points=1),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 import torch
+from drawn_worlds import drawn, save
 from transformers import (
     GPT2Config,
     GPT2LMHeadModel,
@@ -18,7 +20,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from training.worlds import built_world
+from training.worlds.built_world import BuiltWorld
 from training.worlds.quiz import QuizWorld
 from training.worlds.quiz.tokenizer import whole_words
 
@@ -77,6 +79,19 @@ def save_reward_model(
     return folder
 
 
+def plant_code(folder: Path) -> Path:
+    """A model of an unknown kind that brings program code, put in `folder`; returns the file that the code
+    would write if it were run."""
+    ran = folder / "ran"
+    (folder / "evil.py").write_text(f"open({str(ran)!r}, 'w')\nclass Evil: ...\n")
+    parts = ("AutoConfig", "AutoModelForCausalLM", "AutoModelForSequenceClassification")
+    code = {"auto_map": {**dict.fromkeys(parts, "evil.Evil"), "AutoTokenizer": ["evil.Evil", None]}}
+    kind = {"model_type": "evil", "architectures": ["EvilForSequenceClassification"], "pad_token_id": 0}
+    (folder / "config.json").write_text(json.dumps(kind | code))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "Evil"} | code))
+    return ran
+
+
 def sequences(vocabulary: int, longest: int, eos: int) -> Iterator[tuple[int, ...]]:
     """Every completion of at most `longest` tokens: ended by EOS, or cut off at full length."""
     others = [token for token in range(vocabulary) if token != eos]
@@ -113,8 +128,6 @@ def quiz_world() -> QuizWorld:
     )
 
 
-def build_world(folder: Path, eval_items: int = 4) -> built_world.BuiltWorld:
+def build_world(folder: Path, eval_items: int = 4) -> BuiltWorld:
     """`quiz_world`, built on disk."""
-    folder.mkdir(parents=True, exist_ok=True)
-    built_world.save(quiz_world(), quiz_world().build(seed=0, eval_items=eval_items, pool_prompts=4), folder)
-    return built_world.BuiltWorld(folder)
+    return save(quiz_world(), drawn(quiz_world(), seed=0, eval_items=eval_items, pool_prompts=4), folder)

@@ -10,8 +10,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from training.config.yaml_files import KeyPath, Place, nearest
-from training.errors import UserError
+from training.config.yaml_files import KeyPath, Place
+from training.errors import UserError, did_you_mean, nearest
 
 _WORDING = [
     (re.compile(r"^\w+ should "), "must "),
@@ -198,7 +198,7 @@ def explain(error: ValidationError, schema: Schema, places: Places) -> list[Prob
             problems.append(places.problem(path, _unknown_key(path[-1], detail["loc"], schema)))
         elif kind.startswith("union_tag"):
             tag = detail["ctx"].get("tag")
-            unknown = f"unknown type `{tag}`{_did_you_mean(str(tag), list(here.variants))}"
+            unknown = f"unknown type `{tag}`{did_you_mean(str(tag), list(here.variants))}"
             text = "must be set" if tag is None else unknown
             problems.append(places.problem((*path, "type"), f"{text} ({here.accepted()})"))
         else:
@@ -219,7 +219,8 @@ def _unknown_key(key: str, loc: Sequence[str | int], schema: Schema) -> str:
     union = schema.locate(loc[:-2], ends_in_key=False)[1] if parent.tag else parent
     owners = [tag for tag, variant in union.variants.items() if key in variant.fields]
     if owners:
-        return f"unknown key; it belongs to `type: {owners[0]}`, and this is `type: {parent.tag}`"
+        named = " or ".join(f"`type: {owner}`" for owner in owners[:3])
+        return f"unknown key; it belongs to {named}, and this is `type: {parent.tag}`"
     near = nearest(key, list(parent.fields))
     elsewhere = [".".join(path) for path in dict.fromkeys(schema.paths_to(key)) if path[:-1] != parent_path]
     meant = [f"`{name}`" for name in ([near] if near else []) + elsewhere[:2]]
@@ -236,7 +237,7 @@ def _wrong_value(detail: Any, here: Schema) -> str:
         accepted = here.accepted()
         return "must be set" + (f" ({accepted})" if accepted else "")
     if detail["type"] == "literal_error" and isinstance(got, str):
-        text += _did_you_mean(got, [str(choice) for choice in here.alternatives[0].node.get("enum", [])])
+        text += did_you_mean(got, [str(choice) for choice in here.alternatives[0].node.get("enum", [])])
     remarks = [f"got {_short(got)}"]
     number_expected = detail["type"] in ("int_type", "float_type")
     if number_expected and isinstance(got, str) and re.fullmatch(r"[-+\d.eE_]+", got):
@@ -244,11 +245,6 @@ def _wrong_value(detail: Any, here: Schema) -> str:
     if (accepted := here.accepted()).count(",") and not accepted.startswith("choices"):
         remarks.insert(0, f"accepted: {accepted}")
     return f"{text} ({'; '.join(remarks)})"
-
-
-def _did_you_mean(word: str, choices: Sequence[str]) -> str:
-    near = nearest(word, choices)
-    return f"; did you mean `{near}`?" if near else ""
 
 
 def _short(value: Any) -> str:

@@ -12,14 +12,19 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from reward_models.annotators import AnyAnnotator, BradleyTerry
+from reward_models.annotators import AnyAnnotator
+from reward_models.annotators.bradley_terry import BradleyTerry
 from reward_models.backbone import AnyModel, Scratch, Sft
 from reward_models.component import Component
-from reward_models.gold import AnyGold, Trained
+from reward_models.gold import AnyGold
+from reward_models.gold.trained import Trained
+from training.config.pairings import idle_mitigation, twins
 from training.config.proxy import Proxy
 from training.config.tracking import Tracking
-from training.methods import AnyMethod, Rloo
+from training.errors import did_you_mean
+from training.methods import AnyMethod
 from training.methods.kl_control import AnyControl, PathControl
+from training.methods.rloo import Rloo
 from training.mitigations import AnyMitigation
 from training.sampling.pair_shares import pairs_needed
 from training.worlds import AnyWorld
@@ -112,6 +117,9 @@ class Experiment(Component):
     schema_version: Literal[1] = 1
     name: Slug
     """Directory name under `paths.runs`."""
+    plugins: tuple[str, ...] = ()
+    """Modules with parts of your own, by name or as paths of .py files relative to the config that names
+    them; imported before anything else is read. No part of the identity, in which the code of a part is."""
     seed: int = Field(0, ge=0, strict=True)
     """Root of every random stream."""
     world: AnyWorld
@@ -124,6 +132,11 @@ class Experiment(Component):
     runs: dict[Slug, RunGroup] = Field(default_factory=dict)
     best_of_n: Pool | None = Pool()
     measure: Measure = Measure()
+    pair_chunk: int = Field(1000, ge=2, strict=True)
+    """Pairs for the annotators are sampled this many at a time, always in whole chunks: so no proxy's pairs
+    depend on how many another has."""
+    headline_behaviour: str = "sycophancy"
+    """The behaviour that findings, budgets and mitigations are about: the headline of a probe."""
     tracking: Tracking = Tracking()
     paths: Paths = Paths()
     workers: int = Field(2, ge=1, strict=True)
@@ -134,9 +147,19 @@ class Experiment(Component):
         problems = [*self._unknown_proxies(), *self._unreadable(), *self._share_problems()]
         problems += [*self._gold_problems(), *self._tokenizer_problems(), *self._method_problems()]
         problems += [*self._mitigation_problems(), *self._control_problems(), *self._measure_problems()]
+        problems += self._headline_problems()
         if problems:
             raise ValueError("\n".join(problems))
         return self
+
+    def _headline_problems(self) -> list[str]:
+        from analysis.probes import PROBES  # here: it loads pandas
+
+        known = [probe.headline.measure for probe in PROBES.values() if probe.headline is not None]
+        if self.headline_behaviour in known:
+            return []
+        hint = did_you_mean(self.headline_behaviour, known)
+        return [f"headline_behaviour: no probe has the headline {self.headline_behaviour!r}{hint}"]
 
     def _unknown_proxies(self) -> list[str]:
         known = ", ".join(self.proxies)
@@ -188,15 +211,11 @@ class Experiment(Component):
         copies = [name for name, proxy in self.proxies.items() if proxy.copies_gold]
         if copies and not isinstance(self.gold, Trained):
             return [f"proxies.{name}.copies_gold needs gold.type = trained" for name in copies]
-        if self.gold.type == "programmatic" and not self.world.has_oracle:
-            return [
-                f"gold.type is programmatic, but world `{self.world.type}` has no oracle to serve as gold"
-            ]
-        return []
+        problems = self.gold.problems(self.world.has_oracle)
+        return [f"gold.type is {self.gold.type} in world `{self.world.type}`: {each}" for each in problems]
 
     def _tokenizer_problems(self) -> list[str]:
-        tokenizer = getattr(self.world, "tokenizer", None)
-        if tokenizer and tokenizer.type == "pretrained":
+        if self.world.takes_pretrained_models:
             return []
         models = {"reference.model": self.reference.model}
         models |= {f"proxies.{name}.model": proxy.model for name, proxy in self.proxies.items()}
@@ -236,22 +255,14 @@ class Experiment(Component):
         return []
 
     def _mitigation_problems(self) -> list[str]:
-        problems = []
+        problems: list[str] = []
         for group, run in self.runs.items():
             method, mitigation = run.policy or self.policy, run.mitigation or self.mitigation
-            if mitigation is None:
-                continue
-            where = f"runs.{group}" if run.mitigation is None else f"runs.{group}.mitigation"
-            if method.reads_annotator:
-                problems.append(
-                    f"mitigation = {mitigation.type} would do nothing in {where}: {method.type} with "
-                    "labels = annotator never asks the proxy"
-                )
-            if missing := mitigation.needs - self.world.outcome_fields:
-                problems.append(
-                    f"mitigation = {mitigation.type} in {where} reads {', '.join(sorted(missing))}, which "
-                    f"world `{self.world.type}` does not parse"
-                )
+            if mitigation:
+                where = f"runs.{group}.mitigation" if run.mitigation else f"runs.{group}"
+                problems += idle_mitigation(where, mitigation, method, self.world)
+            used = {name: self.proxies[name] for name in run.proxies or self.proxies if name in self.proxies}
+            problems += twins(f"runs.{group}", method, used)
         return problems
 
     def pairs(self, proxy: str) -> int:
@@ -265,16 +276,11 @@ class Experiment(Component):
         asked = self.proxies[proxy]
         return None if asked.copies_gold else asked.annotator or self.annotator
 
-    @property
-    def window(self) -> int:
-        """Pairs set aside for one replicate of any proxy: as many as any has, or has to choose from."""
+    def pairs_to_choose_from(self, proxy: Proxy) -> int:
+        """Pairs that a proxy's own are taken from: as many as it has, or more where it chooses among them."""
         natural = self.world.natural_shares
-        needed = [
-            pairs_needed(proxy.pairs, natural[field], share)
-            for proxy in self.proxies.values()
-            for field, share in proxy.shares.items()
-        ]
-        return math.ceil(max([*needed, *(proxy.pairs for proxy in self.proxies.values())]))
+        needed = [pairs_needed(proxy.pairs, natural[field], share) for field, share in proxy.shares.items()]
+        return math.ceil(max([*needed, proxy.pairs]))
 
     def identity(self) -> dict[str, Any]:
         """The settings that decide results, as plain JSON types."""
@@ -282,8 +288,8 @@ class Experiment(Component):
 
 
 # Where records go, how they are mirrored, how many processes share the work and what figures call a proxy
-# change no result; tests hold this to be true.
+# change no result; tests hold this to be true. What a plugin adds is named by its code, like any other part.
 NOT_IDENTITY: Any = {
-    **dict.fromkeys(("name", "tracking", "paths", "workers"), True),
+    **dict.fromkeys(("name", "plugins", "headline_behaviour", "tracking", "paths", "workers"), True),
     "proxies": {"__all__": {"dose": True}},
 }

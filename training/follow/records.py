@@ -12,7 +12,7 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,11 @@ from analysis.records.contracts import BETWEEN, SCHEMA
 from training.config.load import resolved_yaml
 from training.config.schema import Experiment
 from training.engine.executor import State
-from training.engine.stage import Plan, PlannedRun, Stage
+from training.engine.stage import Plan, PlannedRun, Scored, Stage
+from training.follow.points import add_audit, add_point, link_once
 from training.sampling.pair_shares import SHARES
 from training.store.artefacts import versions
-from training.store.atomic import link, write_bytes, write_json
+from training.store.atomic import write_bytes, write_json
 from training.store.code_identity import ROOT
 
 KEPT = {"experiment.json", "logs", "wandb"}
@@ -51,31 +52,32 @@ class Records:
 
     def add(self, state: State) -> None:
         """Add what belongs to no single policy, as far as it is there."""
-        if world := _published(self.plan.world, state):
-            _link(world / "prompts-eval.parquet", self.folder / "items.parquet")
-            _link(world / "prompts-pool.parquet", self.folder / "pool_items.parquet")
+        for role, name in {"eval": "items", "pool": "pool_items"}.items():
+            if role in self.plan.prompts and (drawn := _published(self.plan.prompts[role], state)):
+                link_once(drawn / "prompts.parquet", self.folder / f"{name}.parquet")
         for stage in self.plan.cards:
             if card := _published(stage, state):
                 document = json.loads((card / "card.json").read_text())
                 target = self.folder / "reward_models" / f"{document['name'].replace('/', '-')}.json"
                 write_json(target, {"schema": SCHEMA, **document})
-        if self.plan.audit and (audit := _published(self.plan.audit, state)):
-            _link(audit / "audit.parquet", self.folder / "audit.parquet")
-        if self.plan.reference:
-            samples, scores = (_published(stage, state) for stage in self.plan.reference)
-            _link_point(samples, scores, "000000", self.folder / "reference")
-        if self.plan.pool:
-            samples, scores = (_published(stage, state) for stage in self.plan.pool)
-            _link_point(samples, scores, "000000", self.folder / "best_of_n" / "points" / "000000")
+        if all(map(state.settled, self.plan.audits)):
+            add_audit(_all_published(self.plan.audits, state), self.folder / "audit.parquet")
+        for scored, place in (
+            (self.plan.reference, "reference"),
+            (self.plan.pool, "best_of_n/points/000000"),
+        ):
+            if (
+                scored
+                and all(map(state.settled, scored.stages))
+                and (drawn := _published(scored.samples, state))
+            ):
+                scores = [folder / "points" / "000000" for folder in _all_published(scored.scores, state)]
+                add_point(drawn / "points" / "000000", scores, self.folder / place)
 
-    def point(self, run: PlannedRun, samples: Path, scores: Path) -> Path:
+    def point(self, run: PlannedRun, samples: Path, scores: Sequence[Path]) -> Path:
         """Add one point of a run still going on, from the folders of its tables; returns its folder."""
         target = self.folder / run.row["run_id"] / "points" / samples.name
-        for file in (samples / "samples.parquet", samples / "outcomes.parquet", scores / "scores.parquet"):
-            _link(file, target / file.name)
-        for file in (samples / "hidden.parquet", scores / "approvals.parquet"):
-            if file.exists():
-                _link(file, target / file.name)
+        add_point(samples, scores, target)
         return target
 
     def finish(self, state: State, wall_seconds: float) -> None:
@@ -85,16 +87,19 @@ class Records:
         self._write_index(state, rows, "partial" if state.failed else "complete", wall_seconds)
 
     def _run(self, run: PlannedRun, state: State) -> dict[str, Any]:
-        failure = state.failed.get(run.train.name) or state.failed.get(run.score.name)
-        samples = _published(run.train, state) or self.store / "partial" / run.train.name
-        scores = _published(run.score, state) or self.store / "partial" / run.score.name
+        failures = [state.failed[stage.key] for stage in run.points.stages if stage.key in state.failed]
+        failure = failures[0] if failures else None
+        samples = _published(run.train, state) or self._partial(run.train, state)
         target = self.folder / run.row["run_id"]
         names = sorted(p.name for p in (samples / "points").glob("[0-9]*"))
         for name in names:
-            _link_point(samples, scores, name, target / "points" / name)
+            scores = [folder / "points" / name for folder in _all_published(run.points.scores, state)]
+            add_point(samples / "points" / name, scores, target / "points" / name)
         if (metrics := samples / "metrics.jsonl").exists():
             # A copy: the journal of an unfinished attempt will still be written to.
             write_bytes(target / "metrics.jsonl", metrics.read_bytes())
+        if (learnt := samples / "mitigation.parquet").exists():
+            link_once(learnt, target / learnt.name)
         if run.between:
             self._between(run.between, state, target / "between")
         status = (
@@ -104,9 +109,10 @@ class Records:
         )
         row = {**run.row, **status}
         if run.between:
-            lost = [state.failed[stage.name].message for stage in run.between if stage.name in state.failed]
+            stages = run.between.stages
+            lost = [state.failed[stage.key].message for stage in stages if stage.key in state.failed]
             row["between_error"] = lost[0] if lost else None
-        artefacts = {"policy": run.train.identity.id, "scores": run.score.identity.id}
+        artefacts = {stage.title: state.names.get(stage.key) for stage in run.points.stages}
         seconds = samples / "seconds.json"
         document = {
             "schema": SCHEMA,
@@ -118,13 +124,19 @@ class Records:
         write_json(target / "manifest.json", document)
         return row
 
-    def _between(self, stages: tuple[Stage, Stage], state: State, target: Path) -> None:
+    def _partial(self, stage: Stage, state: State) -> Path:
+        """Where a stage that did not end has left what it had."""
+        return self.store / "partial" / state.names.get(stage.key, "never started")
+
+    def _between(self, scored: Scored, state: State, target: Path) -> None:
         """The policies interpolated between a run's checkpoints: whole, or not at all."""
-        samples, scores = (_published(stage, state) for stage in stages)
-        if samples and scores:
+        folders = _all_published(scored.stages, state)
+        if len(folders) == len(scored.stages):
+            samples, *scores = folders
             for point in sorted((samples / "points").glob("[0-9]*")):
-                _link_point(samples, scores, point.name, target / "points" / point.name)
-            _link(samples / BETWEEN, target / BETWEEN)
+                by_all = [folder / "points" / point.name for folder in scores]
+                add_point(point, by_all, target / "points" / point.name)
+            link_once(samples / BETWEEN, target / BETWEEN)
 
     def _write_index(
         self, state: State, rows: list[dict[str, Any]], status: str, wall_seconds: float
@@ -132,8 +144,8 @@ class Records:
         config = self.config
         compute: dict[str, float] = {}
         for stage in self.plan.stages:
-            if artefact := state.done.get(stage.name):
-                kind = stage.identity.stage
+            if artefact := state.done.get(stage.key):
+                kind = stage.kind
                 compute[kind] = round(compute.get(kind, 0.0) + artefact.meta.get("compute_seconds", 0.0), 3)
         document = {
             "schema": SCHEMA,
@@ -142,31 +154,24 @@ class Records:
             "has_oracle": config.world.has_oracle,
             "status": status,
             "seed": config.seed,
+            "headline_behaviour": config.headline_behaviour,
             "runs": rows,
             "pool": _pool(config, self.plan),
             "proxies": {name: _proxy(config, name) for name in config.proxies},
             "wall_seconds": {"total": round(wall_seconds, 3), **compute},
             "provenance": provenance(),
-            "artefacts": {stage.title: stage.name for stage in self.plan.stages},
+            "artefacts": {stage.title: state.names.get(stage.key) for stage in self.plan.stages},
         }
         write_json(self.folder / "experiment.json", document)
 
 
 def _published(stage: Stage, state: State) -> Path | None:
-    artefact = state.done.get(stage.name)
+    artefact = state.done.get(stage.key)
     return artefact.path if artefact else None
 
 
-def _link(source: Path, target: Path) -> None:
-    if not target.exists():
-        link(source, target)
-
-
-def _link_point(samples: Path | None, scores: Path | None, point: str, target: Path) -> None:
-    for source, names in ((samples, ("samples", "outcomes", "hidden")), (scores, ("scores", "approvals"))):
-        for name in names:
-            if source and (file := source / "points" / point / f"{name}.parquet").exists():
-                _link(file, target / file.name)
+def _all_published(stages: Sequence[Stage], state: State) -> list[Path]:
+    return [folder for stage in stages if (folder := _published(stage, state))]
 
 
 def _proxy(config: Experiment, name: str) -> dict[str, Any]:

@@ -102,6 +102,9 @@ def test_the_mark_stands_at_the_planted_peak(tmp_path: Path) -> None:
     assert top.kl == pytest.approx(2.7, abs=0.01)
     labels = [each.get_text() for ax in figure.axes for each in ax.texts]
     assert labels == ["gold peak, 2.7 nats"]
+    for ax in drawn("sycophancy", planted).figure.axes:
+        (mark,) = (line for line in ax.lines if list(line.get_ydata()) == [0, 1])
+        assert mark.get_xdata()[0] == pytest.approx(2.7**0.5, abs=0.01)
 
 
 def test_a_curve_still_rising_at_its_end_gets_no_peak(tmp_path: Path) -> None:

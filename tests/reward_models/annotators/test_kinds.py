@@ -22,9 +22,9 @@ from reward_models.annotators import (
     Oversight,
     PartialVerification,
     RaterGroups,
-    Surface,
 )
 from reward_models.annotators.constitution import PRINCIPLES
+from reward_models.annotators.surface import Surface
 
 DOSES = np.linspace(0, 1, 6)
 

@@ -23,9 +23,9 @@ from reward_models.annotators import (
     Oversight,
     PartialVerification,
     RaterGroups,
-    Surface,
 )
 from reward_models.annotators.base import Annotator, Judged
+from reward_models.annotators.surface import Surface
 
 RNG = np.random.default_rng(0)
 PAIRS = 2000

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from drawn_worlds import opened
 from rollouts import METHODS, job, make_home
 from tiny import EOS, PAD
 
@@ -17,10 +18,9 @@ from training.methods import Dpo, Kto
 from training.methods.trainers import offline
 from training.methods.trainers.offline import TokenKtoTrainer, laid_out, preferences, unpaired
 from training.methods.trainers.online_dpo import OnlineDpoKLTrainer
-from training.methods.trainers.parts import ProxyReward
+from training.methods.trainers.proxy_reward import ProxyReward
 from training.sampling import kl
 from training.sampling.sample import load_policy
-from training.worlds.built_world import BuiltWorld
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,8 @@ def test_proxy_labels_follow_bradley_terry_on_ids_as_sampled(
         return rewards
 
     monkeypatch.setattr(ProxyReward, "of", sharp)
-    rows = preferences(Dpo(pairs=20), job(home, tmp_path))
+    run = job(home, tmp_path)
+    rows = preferences(Dpo(pairs=20), run, ProxyReward(run))
     (sequences, rewards), *_ = shown
     for i, prompt in enumerate(rows["prompt_ids"]):
         first, second = (2 * i, 2 * i + 1) if rewards[2 * i] > rewards[2 * i + 1] else (2 * i + 1, 2 * i)
@@ -56,7 +57,7 @@ def test_proxy_labels_follow_bradley_terry_on_ids_as_sampled(
 def test_soft_labels_err_as_often_as_the_proxy_says(home: Path, tmp_path: Path) -> None:
     method = Dpo(pairs=600)
     run = job(home, tmp_path)
-    rows = preferences(method, run)
+    rows = preferences(method, run, ProxyReward(run))
     model = RewardModel.load(home / "proxy")
     margin = [
         model.standardised([[*p, *c] for p, c in zip(rows["prompt_ids"], rows[part], strict=True)])
@@ -78,7 +79,7 @@ def test_the_annotators_labels_are_the_proxys_own_training_pairs(home: Path, tmp
     )
     table.to_parquet(tmp_path / "preferences.parquet")
     run = job(home, tmp_path / "out", labels=tmp_path / "preferences.parquet")
-    rows = preferences(Dpo(labels="annotator"), run)
+    rows = preferences(Dpo(labels="annotator"), run, None)
     assert rows == {
         "prompt_ids": [[5, 6], [8]],
         "chosen_ids": [[7, EOS], [9]],
@@ -99,7 +100,7 @@ def test_trl_trains_on_the_ids_as_sampled(
     method = METHODS[name]
     assert isinstance(method, Dpo | Kto)
     run = job(home, tmp_path, steps=2)
-    rows = preferences(method, run)
+    rows = preferences(method, run, ProxyReward(run))
     expected = laid_out(method, run, unpaired(rows) if name == "kto" else rows)
     seen: list[list[int]] = []
     trainer = getattr(offline, f"Token{name.title()}Trainer")
@@ -124,7 +125,7 @@ def test_ktos_baseline_pairs_each_prompt_with_its_neighbours_completion(home: Pa
     method = METHODS["kto"]
     assert isinstance(method, Kto)
     run = job(home, tmp_path, steps=2)
-    rows = laid_out(method, run, unpaired(preferences(method, run)))
+    rows = laid_out(method, run, unpaired(preferences(method, run, ProxyReward(run))))
     args = type("Arguments", (), {"per_device_train_batch_size": 8})()
     mixed = TokenKtoTrainer._prepare_dataset(None, rows, None, args)  # type: ignore[arg-type]
     own, others = mixed["completion_ids"], mixed["KL_completion_ids"]
@@ -153,7 +154,7 @@ def test_online_dpo_judges_what_was_sampled_and_knows_its_kl(
             "the optimiser has not stepped yet"
         )
         prompts, ids = judged[-1]
-        prompt_ids = BuiltWorld(home / "world").tokenizer()(prompts)["input_ids"]
+        prompt_ids = opened(home / "world").tokenizer()(prompts)["input_ids"]
         own.append(kl.measure(model, load_policy(home / "reference"), prompt_ids, ids, PAD).k1.mean().item())
         assert self.rollout_kl == pytest.approx(own[-1], abs=1e-3)
         return loss

@@ -10,11 +10,13 @@ import yaml
 from places import SMOKE
 
 from training.config.load import load
+from training.config.remarks import remarks
 from training.engine.plan import plan
 from training.errors import UserError
 from training.methods import BestOfN, BestOfNDistilled, Dpo, Kto
 from training.methods.kl_control import PathControl as KLPath
 from training.methods.kl_control import Target
+from training.mitigations import RewardCap
 
 
 def experiment(tmp_path: Path, **changes: Any) -> Any:
@@ -57,6 +59,38 @@ def test_a_mitigation_that_would_do_nothing_is_refused(tmp_path: Path) -> None:
     runs = {"offline": {"policy": {"type": "dpo", "labels": "annotator"}}}
     with pytest.raises(UserError, match="never asks the proxy"):
         experiment(tmp_path, runs=runs, mitigation={"type": "reward_cap"})
+
+
+@pytest.mark.parametrize("method", ["best_of_n", "best_of_n_distilled", "online_dpo"])
+def test_a_monotone_shaping_is_refused_where_only_an_order_is_read(
+    tmp_path: Path, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = {"odd": {"policy": {"type": method}, "mitigation": {"type": "reward_cap"}}}
+    experiment(tmp_path, runs=runs)  # a cap makes ties, and so acts in the order too
+    monkeypatch.setattr(RewardCap, "seams", frozenset({"value"}))
+    with pytest.raises(UserError, match="would do nothing in runs.odd.mitigation: it acts in the value, and"):
+        experiment(tmp_path, runs=runs)
+    experiment(tmp_path, runs={"odd": runs["odd"] | {"policy": {"type": "rloo"}}})
+
+
+def test_proxies_that_could_not_make_different_policies_are_refused(tmp_path: Path) -> None:
+    proxies: dict[str, Any] = {"one": {"pairs": 40}, "long": {"pairs": 40, "fit": {"epochs": 9}}}
+    offline = {"policy": {"type": "dpo", "labels": "annotator"}}
+    with pytest.raises(UserError, match="runs.odd would train the same policies"):
+        experiment(tmp_path, proxies=proxies, runs={"odd": offline})
+    experiment(tmp_path, proxies=proxies, runs={"odd": offline | {"proxies": ["one"]}, "path": {}})
+    proxies["long"]["user_reliability"] = 0.9
+    experiment(tmp_path, proxies=proxies, runs={"odd": offline})
+
+
+def test_a_mitigation_without_a_plain_side_is_remarked_upon(tmp_path: Path) -> None:
+    cap = {"type": "reward_cap"}
+    everywhere = list(remarks(experiment(tmp_path, runs={"path": {}}, mitigation=cap)))
+    assert len(everywhere) == 1 and "runs.path" in everywhere[0] and "in the runs that" in everywhere[0]
+    capped = {"mitigation": cap}
+    assert not list(remarks(experiment(tmp_path, runs={"path": {}, "capped": capped})))
+    other = {"path": {"proxies": ["ample"]}, "capped": capped | {"proxies": ["starved"]}}
+    assert len(list(remarks(experiment(tmp_path, runs=other)))) == 1
 
 
 PENALTY = {"type": "agreement_penalty", "inverse_temperature": 2.0}

@@ -18,9 +18,10 @@ from analysis.pool.exact import expected, tilted
 from training.methods import Dpo
 from training.methods.trainers.best_of_n import pool
 from training.methods.trainers.offline import preferences
-from training.methods.trainers.parts import ProxyReward
+from training.methods.trainers.proxy_reward import ProxyReward
 from training.mitigations import AgreementPenalty
 from training.mitigations.agreement_penalty import LAMBDA, global_penalty
+from training.mitigations.base import Known
 
 ETAS = (0.2, 0.7, 1.5, 4.0, 12.0)
 
@@ -107,7 +108,7 @@ def test_the_estimate_converges_to_the_exact_penalty() -> None:
     rewards = np.concatenate([reward[x, at] for x, at in enumerate(drawn)])
     items = [f"{x}" for x in range(len(log_p)) for _ in range(4000)]
     frame = answers(len(seen), item_id=items, follows=seen.tolist())
-    fitted = AgreementPenalty(inverse_temperature=eta).fit(rewards, frame)
+    fitted = AgreementPenalty(inverse_temperature=eta).fit(rewards, frame).numbers
     assert fitted[LAMBDA] == pytest.approx(truth, rel=0.05) and truth > 0.1
 
 
@@ -116,9 +117,10 @@ def test_each_strength_gets_its_own_penalty() -> None:
     frame = answers(32, item_id=["a"] * 16 + ["b"] * 16, strength=["strong"] * 16 + ["weak"] * 16,
                     agrees=[True, False] * 16)  # fmt: skip
     penalty = AgreementPenalty(inverse_temperature=1.0, per="strength")
-    fitted = penalty.fit(reward, frame)
+    known = penalty.fit(reward, frame)
+    fitted = known.numbers
     assert fitted[f"{LAMBDA}_strong"] == pytest.approx(2.0) and fitted[f"{LAMBDA}_weak"] == pytest.approx(0.5)
-    np.testing.assert_allclose(penalty.transform(reward, frame, fitted).reward, 0.0, atol=1e-9)
+    np.testing.assert_allclose(penalty.transform(reward, frame, known).reward, 0.0, atol=1e-9)
 
 
 CASES = pd.DataFrame(
@@ -143,7 +145,7 @@ CASES = pd.DataFrame(
 def test_agreement_is_charged_where_it_should_be_and_nowhere_else(unconditional: bool) -> None:
     frame = answers(len(CASES), **{name: CASES[name].tolist() for name in CASES})
     penalty = AgreementPenalty(inverse_temperature=1.0, unconditional=unconditional)
-    shaped = penalty.transform(np.ones(len(CASES)), frame, {LAMBDA: 0.25})
+    shaped = penalty.transform(np.ones(len(CASES)), frame, Known({LAMBDA: 0.25}))
     charged = CASES["unconditional" if unconditional else "charged"].to_numpy(dtype=bool)
     np.testing.assert_array_equal(shaped.reward, np.where(charged, 0.75, 1.0))
     assert shaped.metrics["mitigation/agrees_with_wrong"] == pytest.approx(4 / 5)
@@ -170,7 +172,7 @@ class Kept(Silent):
 def test_the_reward_of_a_worker_is_the_proxy_less_the_penalty(home: Path, tmp_path: Path) -> None:
     run = job(home, tmp_path, mitigation=PENALTY)
     plain, charged = ProxyReward(job(home, tmp_path)), ProxyReward(run)
-    charged.fitted = {LAMBDA: 0.5}
+    charged.known = Known({LAMBDA: 0.5})
     items = run.world.prompts("policy")
     items = items[items["belief_correct"].notna()].head(12)
     tokenizer, eos = run.world.tokenizer(), run.world.tokenizer().eos_token_id
@@ -191,8 +193,8 @@ def test_the_reward_of_a_worker_is_the_proxy_less_the_penalty(home: Path, tmp_pa
 def test_the_penalty_comes_from_the_reference_and_is_the_same_for_a_resumed_run(
     home: Path, tmp_path: Path
 ) -> None:
-    first, again = (ProxyReward(job(home, tmp_path, mitigation=PENALTY)).fitted for _ in range(2))
-    other = ProxyReward(job(home, tmp_path, mitigation=PENALTY, seed=1)).fitted
+    first, again = (ProxyReward(job(home, tmp_path, mitigation=PENALTY)).known.numbers for _ in range(2))
+    other = ProxyReward(job(home, tmp_path, mitigation=PENALTY, seed=1)).known.numbers
     assert first == again and LAMBDA in first and first != other
 
 
@@ -208,7 +210,7 @@ def test_every_method_with_rollouts_records_what_it_charges(name: str, home: Pat
 @pytest.fixture
 def prohibitive(monkeypatch: pytest.MonkeyPatch) -> AgreementPenalty:
     """A penalty so high that agreement with a mistaken user is always the worse choice."""
-    monkeypatch.setattr(AgreementPenalty, "fit", lambda *_: {LAMBDA: 1e3})
+    monkeypatch.setattr(AgreementPenalty, "fit", lambda *_: Known({LAMBDA: 1e3}))
     return PENALTY
 
 
@@ -217,20 +219,22 @@ def test_a_pool_and_pairs_are_judged_by_the_reward_in_force(
 ) -> None:
     run = job(home, tmp_path, mitigation=prohibitive)
     items = run.world.prompts("eval")
-    drawn, ranked = pool(run, items, 16, seed=3)
+    drawn, ranked = pool(run, ProxyReward(run), items, 16, seed=3)
     told = run.world.answers(drawn, items)
-    charged = prohibitive.transform(np.zeros(len(told)), told, {LAMBDA: 1.0}).reward.reshape(-1, 16) < 0
+    charged = (
+        prohibitive.transform(np.zeros(len(told)), told, Known({LAMBDA: 1.0})).reward.reshape(-1, 16) < 0
+    )
     avoidable = charged.any(axis=1) & ~charged.all(axis=1)
     best = ranked.favourite(np.random.default_rng(0))
     assert avoidable.sum() >= 3 and not charged[np.arange(len(items)), best][avoidable].any()
 
-    rows = preferences(Dpo(pairs=200), run)
+    rows = preferences(Dpo(pairs=200), run, ProxyReward(run))
     asked = run.world.prompts("policy").iloc[np.arange(200) % 60].reset_index(drop=True)
     sides = []
     for side in ("chosen_ids", "rejected_ids"):
         said = pd.DataFrame({"item_id": asked["item_id"], "sample_id": "0", "length": 1, "finished": True})
         said["completion"] = run.world.tokenizer().batch_decode(rows[side], skip_special_tokens=True)
         told = run.world.answers(said, asked.drop_duplicates("item_id"))
-        sides.append(prohibitive.transform(np.zeros(200), told, {LAMBDA: 1.0}).reward < 0)
+        sides.append(prohibitive.transform(np.zeros(200), told, Known({LAMBDA: 1.0})).reward < 0)
     chosen, rejected = sides
     assert (rejected & ~chosen).sum() >= 3 and not (chosen & ~rejected).any()

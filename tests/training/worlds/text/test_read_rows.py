@@ -91,7 +91,7 @@ def test_undecodable_text_is_refused(tmp_path: Path) -> None:
 
 def test_a_missing_file_names_its_nearest_neighbour(tmp_path: Path) -> None:
     text_file(tmp_path / "pairs.jsonl", "{}")
-    with pytest.raises(UserError, match=r"no file .*pears\.jsonl; did you mean 'pairs\.jsonl'\?"):
+    with pytest.raises(UserError, match=r"no file .*pears\.jsonl; did you mean `pairs\.jsonl`\?"):
         read_table(str(tmp_path / "pears.jsonl"), ALL)
 
 
@@ -100,7 +100,7 @@ def test_a_missing_column_names_those_there_are(tmp_path: Path) -> None:
     with pytest.raises(UserError) as error:
         Pairs().read(read_table(path, ALL))
     message = str(error.value)
-    for part in ("world.format.chosen", "prompt, choosen, rejected", "did you mean 'choosen'?"):
+    for part in ("world.format.chosen", "prompt, choosen, rejected", "did you mean `choosen`?"):
         assert part in message
 
 
@@ -162,7 +162,7 @@ def test_a_file_that_is_not_dialogues_is_refused_as_such(tmp_path: Path) -> None
     with pytest.raises(
         UserError, match=r"world\.format\.type=hh: no row .* 2 because the dialogues share no .*line 1\)"
     ):
-        text.build(0, 1, 1)
+        text.build(0)
 
 
 def test_a_format_refuses_columns_it_would_ignore() -> None:
