@@ -47,10 +47,6 @@ class Point:
         return (self.path / "rewards.parquet").exists()
 
     @property
-    def has_approvals(self) -> bool:
-        return (self.path / "approvals.parquet").exists()
-
-    @property
     def has_hidden(self) -> bool:
         return (self.path / "hidden.parquet").exists()
 
@@ -67,8 +63,10 @@ class Point:
         """In the form of `scores`, of the one scorer `REWARD`: what the run optimised."""
         return read_table(self.path / "rewards.parquet", "rewards")
 
-    def approvals(self) -> pd.DataFrame:
-        return read_table(self.path / "approvals.parquet", "approvals")
+    def beside(self, kind: str) -> pd.DataFrame | None:
+        """A further table of some of its samples (`contracts.tables_beside`); None where there is none."""
+        path = self.path / f"{kind}.parquet"
+        return read_table(path, kind) if path.exists() else None
 
     def hidden(self) -> pd.DataFrame:
         return read_table(self.path / "hidden.parquet", "hidden")

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from analysis.estimators.arrays import Floats
 from analysis.estimators.bootstrap import ClusterSums
-from analysis.records.contracts import REWARD
+from analysis.records.contracts import CONTRACTS, REWARD, tables_beside
 from analysis.records.experiment import Experiment, Point, RecordError, Run
 from analysis.records.scale import weighted_sd, win_rates
 
@@ -100,19 +100,22 @@ def _align(scores: pd.DataFrame, keys: SampleKeys, where: Path) -> dict[str, Flo
     return aligned
 
 
-def read_approvals(point: Point, keys: SampleKeys) -> Floats:
-    """How likely the annotator of the run's proxy prefers each sample to the plain right answer, in the order
-    of the samples; NaN where that was not measured."""
-    approval = np.full(len(keys.item), np.nan)
-    if point.has_approvals:
-        table = point.approvals()
-        approval[keys.find(table, point.path / "approvals.parquet")] = table["approval"].to_numpy(float)
-    return approval
+def read_beside(point: Point, keys: SampleKeys) -> dict[str, Floats]:
+    """The numbers of a point's further tables, each in the order of the samples; NaN where there are none."""
+    columns = {}
+    for kind in tables_beside():
+        table = point.beside(kind)
+        at = None if table is None else keys.find(table, point.path / f"{kind}.parquet")
+        for name in CONTRACTS[kind].number:
+            columns[name] = np.full(len(keys.item), np.nan)
+            if table is not None and at is not None:
+                columns[name][at] = table[name].to_numpy(dtype=float)
+    return columns
 
 
 def read_answers(items: pd.DataFrame, point: Point, keys: SampleKeys) -> pd.DataFrame:
-    """The outcomes of a point beside the metadata of their items, `TEXT` of their samples and `approval`: one
-    row per sample, in the order of the outcomes."""
+    """The outcomes of a point beside the metadata of their items, `TEXT` of their samples and the numbers
+    of further tables: one row per sample, in the order of the outcomes."""
     where = point.path / "outcomes.parquet"
     outcomes = point.outcomes()
     at = keys.find(outcomes, where)
@@ -126,7 +129,8 @@ def read_answers(items: pd.DataFrame, point: Point, keys: SampleKeys) -> pd.Data
     row[keys.find(samples, point.path / "samples.parquet")] = np.arange(len(samples))
     said = samples[list(TEXT)].iloc[row[at]].reset_index(drop=True)
     asked = items.iloc[keys.item[at]].reset_index(drop=True)
-    said["approval"] = read_approvals(point, keys)[at]
+    for name, values in read_beside(point, keys).items():
+        said[name] = values[at]
     return pd.concat([asked, outcomes.drop(columns="item_id"), said], axis=1)
 
 

@@ -72,7 +72,9 @@ def test_what_the_raters_think_of_it_lies_beside_every_point(records: Experiment
             assert approvals["approval"].between(0, 1).all() and approvals["approval"].nunique() > 1
             assert set(approvals["item_id"]) <= set(known) and len(approvals) >= 8
             assert len(approvals) == said["item_id"].isin(set(approvals["item_id"])).sum()
-    assert records.reference and not records.reference.has_approvals, "π_ref's own samples have no proxy"
+    assert records.reference and records.reference.beside("approvals") is None, (
+        "π_ref's own samples have no proxy"
+    )
 
 
 def test_kl_at_step_0_is_exactly_0(records: Experiment) -> None:
