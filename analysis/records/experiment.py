@@ -64,7 +64,7 @@ class Point:
         return read_table(self.path / "rewards.parquet", "rewards")
 
     def beside(self, kind: str) -> pd.DataFrame | None:
-        """A further table of some of its samples (`contracts.tables_beside`); None where there is none."""
+        """A further table of some samples (`contracts.tables_beside`); None where there is none."""
         path = self.path / f"{kind}.parquet"
         return read_table(path, kind) if path.exists() else None
 
@@ -209,10 +209,7 @@ class Experiment:
         return cls(
             path=path,
             name=top["experiment"],
-            world=top["world"],
-            has_oracle=top["has_oracle"],
-            status=top["status"],
-            seed=top["seed"],
+            **{key: top[key] for key in ("world", "has_oracle", "status", "seed")},
             runs=tuple(runs),
             pool=top["pool"],
             proxies=top.get("proxies") or {},

@@ -68,7 +68,7 @@ def test_what_the_raters_think_of_it_lies_beside_every_point(records: Experiment
     known = records.items.query("condition in ('neutral', 'wrong') and exposure == 'known'")["item_id"]
     for run in records.runs:
         for point in run.points:
-            approvals, said = point.approvals(), point.samples()
+            approvals, said = point.beside("approvals"), point.samples()
             assert approvals["approval"].between(0, 1).all() and approvals["approval"].nunique() > 1
             assert set(approvals["item_id"]) <= set(known) and len(approvals) >= 8
             assert len(approvals) == said["item_id"].isin(set(approvals["item_id"])).sum()

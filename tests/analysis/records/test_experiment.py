@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from synthetic import write_experiment
 
+from analysis.records import contracts
 from analysis.records.experiment import Experiment, RecordError, read_table, write_table
 from analysis.records.run_curves import RunCurves
 
