@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from training.config.hub import pinned
 from training.config.remarks import remarks
 from training.config.schema import Experiment
 from training.engine.explain import explain
@@ -37,6 +38,7 @@ def run(config: Experiment, *, workers: int | None = None, dry_run: bool = False
     store = Store(Path(config.paths.store or Path(config.paths.runs) / ".store"))
     # Its own handle: what libraries print goes to logs by redirecting sys.stdout while a stage runs here.
     console = Console(highlight=False, file=sys.stdout)
+    config = pinned(config, must=not dry_run)
     config.gold.check()
     stages = plan(config)
     for remark in remarks(config):
@@ -81,6 +83,7 @@ def _refuse_foreign(folder: Path) -> None:
 
 
 def _run(config: Experiment, stages: Plan, store: Store, folder: Path, workers: int, console: Console) -> int:
+    from analysis.plugins import module_name
     from training.engine.executor import Executor
     from training.follow.follower import Observing
     from training.follow.records import Records
@@ -100,7 +103,7 @@ def _run(config: Experiment, stages: Plan, store: Store, folder: Path, workers: 
         records.finish(state, time.monotonic() - started)
         _require_something(stages, state, folder)
         view.say("drawing the report, unless these records have one")
-        page, _ = report(folder, store)
+        page, _ = report(folder, store, [module_name(name) for name in config.plugins])
         observing.finish(state)
     reused, failed = len(state.reused), len(state.failed)
     run = len(stages.stages) - reused - failed

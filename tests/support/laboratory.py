@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from tiny import save_world
+from drawn_worlds import drawn, save
 from transformers import LlamaConfig, LlamaForSequenceClassification, PreTrainedModel
 
 from analysis.pool import exact
@@ -53,7 +53,7 @@ class Laboratory:
     @classmethod
     def build(cls, home: Path) -> Laboratory:
         """Fine-tune π_ref on the demonstrations; the proxy is a random network, with views on it all."""
-        world = save_world(WORLD, home / "world", eval_items=2, pool_prompts=2)
+        world = save(WORLD, drawn(WORLD, seed=0, eval_items=2, pool_prompts=2), home / "world")
         enumeration = Enumeration.of(world)
         (home / "reference").mkdir()
         settings: dict[str, Any] = {"model": NETWORK, "sft": FINE_TUNING, "world": world}

@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 
 import torch
+from drawn_worlds import drawn, save
 from transformers import (
     GPT2Config,
     GPT2LMHeadModel,
@@ -19,8 +20,6 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from training.worlds import built_world
-from training.worlds.base import MeasuredRole, World
 from training.worlds.built_world import BuiltWorld
 from training.worlds.quiz import QuizWorld
 from training.worlds.quiz.tokenizer import whole_words
@@ -131,16 +130,4 @@ def quiz_world() -> QuizWorld:
 
 def build_world(folder: Path, eval_items: int = 4) -> BuiltWorld:
     """`quiz_world`, built on disk."""
-    return save_world(quiz_world(), folder, eval_items)
-
-
-def save_world(world: World, folder: Path, eval_items: int = 4, pool_prompts: int = 4) -> BuiltWorld:
-    """A world built in `folder` together with the prompts that are measured."""
-    folder.mkdir(parents=True, exist_ok=True)
-    built_world.save(world, world.build(0), folder)
-    built = BuiltWorld(folder)
-    counts: dict[MeasuredRole, int] = {"eval": eval_items, "pool": pool_prompts}
-    for role, count in counts.items():
-        items = world.measured(role, count, 0, partial(built.set_aside, role))
-        items.to_parquet(folder / f"prompts-{role}.parquet")
-    return built
+    return save(quiz_world(), drawn(quiz_world(), seed=0, eval_items=eval_items, pool_prompts=4), folder)

@@ -64,16 +64,9 @@ class Proxy(Component):
 
     @model_validator(mode="after")
     def _is_one_thing(self) -> Proxy:
-        labelled = {
-            "pairs",
-            "fit",
-            "annotator",
-            "user_reliability",
-            "monitored_share",
-            "model",
-            "share_pairs",
-        }
-        if self.copies_gold and (given := sorted(labelled & self.model_fields_set)):
+        # Against the defaults, not by what was written: a recorded config writes every setting out.
+        other = [n for n, field in type(self).model_fields.items() if getattr(self, n) != field.default]
+        if self.copies_gold and (given := sorted(set(other) - {"copies_gold", "seeds", "dose"})):
             raise ValueError(f"copies_gold: gold is what it is, and {', '.join(given)} would do nothing")
         if not self.copies_gold and "pairs" not in self.model_fields_set:
             raise ValueError("pairs is missing: how many labelled comparisons is it trained on?")

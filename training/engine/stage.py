@@ -122,3 +122,5 @@ class Plan:
     reference: Scored | None = None
     pool: Scored | None = None
     runs: list[PlannedRun] = field(default_factory=list)
+    plugins: tuple[str, ...] = ()
+    """What a process must import before it can run any of them."""
