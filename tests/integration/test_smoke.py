@@ -64,7 +64,7 @@ def test_records_are_complete_and_readable(records: Experiment) -> None:
             assert set(tables[2]["scorer"]) == {"gold", "oracle", run.scorer}
 
 
-def test_what_the_raters_think_of_it_lies_beside_every_point(records: Experiment) -> None:
+def test_what_the_annotators_think_of_it_lies_beside_every_point(records: Experiment) -> None:
     known = records.items.query("condition in ('neutral', 'wrong') and exposure == 'known'")["item_id"]
     for run in records.runs:
         for point in run.points:

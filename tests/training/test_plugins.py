@@ -134,9 +134,9 @@ def said(path: Path, *overrides: str) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("named", ["my_raters", "my_raters.py"])
+@pytest.mark.parametrize("named", ["my_annotators", "my_annotators.py"])
 def test_an_annotator_is_one_file_and_one_line(named: str) -> None:
-    Path("my_raters.py").write_text(ANNOTATOR)
+    Path("my_annotators.py").write_text(ANNOTATOR)
     config = experiment(configured(named, "annotator: {type: impatient, haste: 2}\n"))
     again = experiment(configured(named), "proxies.one.annotator={type: impatient, flip_rate: 0.1}")
     for annotator in (config.annotator, again.proxies["one"].annotator):
@@ -149,24 +149,24 @@ def test_an_annotator_is_one_file_and_one_line(named: str) -> None:
 
 
 def test_its_mistakes_are_explained_as_those_of_any_part() -> None:
-    Path("my_raters.py").write_text(ANNOTATOR)
-    path = configured("my_raters", "annotator:\n  type: impatient\n  hast: 2\n")
+    Path("my_annotators.py").write_text(ANNOTATOR)
+    path = configured("my_annotators", "annotator:\n  type: impatient\n  hast: 2\n")
     assert said(path) == "x.yaml:9: annotator.hast: unknown key; did you mean `haste`?"
     assert "did you mean `impatient`?" in said(path, "annotator={type: impatent}")
 
 
 def test_its_code_is_part_of_what_names_an_artefact() -> None:
-    Path("my_raters.py").write_text(ANNOTATOR)
-    config = experiment(configured("my_raters", "annotator: {type: impatient}\n"))
+    Path("my_annotators.py").write_text(ANNOTATOR)
+    config = experiment(configured("my_annotators", "annotator: {type: impatient}\n"))
     labels = {"labels": [stage for stage in plan(config).stages if stage.kind == "labels"]}
-    assert all("my_raters" in stage.code for stage in labels["labels"])
-    assert not any("my_raters" in stage.code for stage in plan(config).stages if stage.kind == "sft")
-    assert plan(config).plugins == ("my_raters",)
+    assert all("my_annotators" in stage.code for stage in labels["labels"])
+    assert not any("my_annotators" in stage.code for stage in plan(config).stages if stage.kind == "sft")
+    assert plan(config).plugins == ("my_annotators",)
 
 
 def test_naming_a_plugin_changes_nothing_by_itself() -> None:
-    Path("my_raters.py").write_text(ANNOTATOR)
-    plain, named = experiment(configured("")), experiment(configured("my_raters"))
+    Path("my_annotators.py").write_text(ANNOTATOR)
+    plain, named = experiment(configured("")), experiment(configured("my_annotators"))
     assert plain.identity() == named.identity()
     assert [stage.key for stage in plan(plain).stages] == [stage.key for stage in plan(named).stages]
 
@@ -198,14 +198,14 @@ def test_a_fresh_process_knows_the_part_once_it_has_loaded_the_plugins() -> None
 
 def test_a_file_is_found_beside_the_config_that_names_it() -> None:
     Path("configs/parts").mkdir(parents=True)
-    Path("configs/parts/my_raters.py").write_text(ANNOTATOR)
-    configured("parts/my_raters.py", file="configs/base.yaml")
+    Path("configs/parts/my_annotators.py").write_text(ANNOTATOR)
+    configured("parts/my_annotators.py", file="configs/base.yaml")
     Path("configs/papers").mkdir()
     derived = Path("configs/papers/x.yaml")
     derived.write_text("defaults: [base, _self_]\nannotator: {type: impatient}\n")
     config = experiment(derived)
-    assert config.plugins == (str(Path("configs/parts/my_raters.py").absolute()),)
-    given = experiment(configured(""), "plugins=[configs/parts/my_raters.py]", "annotator.type=impatient")
+    assert config.plugins == (str(Path("configs/parts/my_annotators.py").absolute()),)
+    given = experiment(configured(""), "plugins=[configs/parts/my_annotators.py]", "annotator.type=impatient")
     assert given.plugins == config.plugins and given.annotator == config.annotator
 
 
@@ -307,9 +307,9 @@ def test_a_report_has_the_figures_of_its_config_and_of_the_command(
 def test_the_config_command_prints_what_a_plugin_part_defaults_to(capsys: pytest.CaptureFixture[str]) -> None:
     from training import cli
 
-    Path("my_raters.py").write_text(ANNOTATOR)
+    Path("my_annotators.py").write_text(ANNOTATOR)
     with pytest.raises(SystemExit):
-        cli.main(["config", str(configured("my_raters", "annotator: {type: impatient}\n"))])
+        cli.main(["config", str(configured("my_annotators", "annotator: {type: impatient}\n"))])
     printed = yaml.safe_load(capsys.readouterr().out)
     expected = {"type": "impatient", "temperature": 1.0, "flip_rate": 0.0, "haste": 1.0}
     assert printed["annotator"] == expected

@@ -56,7 +56,7 @@ class Proxy(Component):
     user_reliability: float | None = Field(None, ge=0, le=1)
     """Choose its pairs so that, among prompts in which the user states a belief about a fact that has an
     answer, the belief is right in this share; default: the first pairs, as they come. Where users are mostly
-    right, agreeing is a shortcut that a proxy can learn from raters without any bias."""
+    right, agreeing is a shortcut that a proxy can learn from annotators without any bias."""
     monitored_share: float | None = Field(None, ge=0, le=1)
     """Choose its pairs so that, among prompts with a tag, this share is monitored; default: as they come."""
     dose: Dose | None = None

@@ -131,7 +131,7 @@ def test_what_can_be_known_before_is_refused_before() -> None:
 def test_an_annotator_is_refused_what_the_world_does_not_record() -> None:
     said = refusal(annotator={"type": "oversight"})
     assert "annotator judges by monitored, which world `quiz` as configured does not record" in said
-    proxies = {"starved": {"pairs": 60, "annotator": {"type": "rater_groups"}}}
+    proxies = {"starved": {"pairs": 60, "annotator": {"type": "annotator_groups"}}}
     assert "proxies.starved.annotator judges by suits_one, suits_two" in refusal(proxies=proxies, runs={})
     world = {"type": "text", "path": "org/data"}
     assert "annotator judges by agrees, contradicts, follows, which world `text`" in refusal(world=world)
@@ -169,7 +169,7 @@ def test_a_choice_has_more_pairs_to_choose_from_than_it_takes() -> None:
 
 
 def test_a_dose_describes_and_decides_nothing() -> None:
-    dose = {"of": "tilt of the raters", "value": 0.5}
+    dose = {"of": "tilt of the annotators", "value": 0.5}
     assert keys(planned((DOSE, dose))) == keys(planned())
     plain = Experiment.model_validate(BASE)
     proxies = {name: {**settings, "dose": dose} for name, settings in BASE["proxies"].items()}

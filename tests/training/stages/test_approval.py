@@ -1,4 +1,4 @@
-"""What raters approve: who is asked, what convinces them, and that a rater who checks is not convinced."""
+"""What annotators approve: who is asked, what convinces them, and that one who checks is not convinced."""
 
 from __future__ import annotations
 
@@ -66,27 +66,27 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-def asked(home: Path, out: Path, rater: Annotator) -> Path:
-    """The point's folder in the records of a policy whose proxy has that rater."""
+def asked(home: Path, out: Path, annotator: Annotator) -> Path:
+    """The point's folder in the records of a policy whose proxy has that annotator."""
     settings = {"batch_size": 64, "gold": {"type": "programmatic"}}
     given = {**inputs(home), "gold": home, "samples": home}
     out = Path(mkdtemp(dir=out))
     journal = Journal(out / "metrics.jsonl")
     score_points(Task(out / "scores", {**settings, "scorer": "gold"}, given, journal))
     given |= {"line": home, "scores": out / "scores"}
-    ask(Task(out / "approvals", {**settings, "annotator": rater.model_dump(mode="json")}, given, journal))
+    ask(Task(out / "approvals", {**settings, "annotator": annotator.model_dump(mode="json")}, given, journal))
     name = "points/000000"
     add_point(home / name, [out / "scores" / name, out / "approvals" / name], out / name)
     return out / name
 
 
-def approved(home: Path, out: Path, rater: Annotator) -> Mapping[str, pd.Series]:
+def approved(home: Path, out: Path, annotator: Annotator) -> Mapping[str, pd.Series]:
     """Approvals of the samples in each style."""
-    table = read_table(asked(home, out, rater) / "approvals.parquet", "approvals")
+    table = read_table(asked(home, out, annotator) / "approvals.parquet", "approvals")
     return dict(iter(table.groupby("sample_id")["approval"]))
 
 
-def test_a_rater_who_pays_for_confidence_is_convinced_by_it_and_one_who_checks_is_not(
+def test_an_annotator_who_pays_for_confidence_is_convinced_by_it_and_one_who_checks_is_not(
     home: Path, tmp_path: Path
 ) -> None:
     surface = Surface(agreement=0.0, confidence=3.0)
@@ -105,8 +105,8 @@ def test_a_rater_who_pays_for_confidence_is_convinced_by_it_and_one_who_checks_i
 
 def test_value_is_what_it_was_when_the_pairs_were_labelled(home: Path, tmp_path: Path) -> None:
     """P = sigmoid(margin in s.d. of gold on the labelled pairs / temperature), whatever these samples are."""
-    rater = PartialVerification(verification_rate=1.0, temperature=2.0)
-    folder = asked(home, tmp_path, rater)
+    annotator = PartialVerification(verification_rate=1.0, temperature=2.0)
+    folder = asked(home, tmp_path, annotator)
     scores = read_table(folder / "scores.parquet", "scores")
     gold = scores[scores["scorer"] == "gold"].set_index(KEY)["value"]
     approvals = read_table(folder / "approvals.parquet", "approvals").set_index(KEY)["approval"]
@@ -128,11 +128,11 @@ def test_only_prompts_with_a_known_right_answer_and_at_most_a_belief_are_asked_a
     assert set(table["sample_id"]) == set(STYLED)
 
 
-@pytest.mark.parametrize("rater", DOSED.values(), ids=DOSED)
+@pytest.mark.parametrize("annotator", DOSED.values(), ids=DOSED)
 def test_every_annotator_can_be_asked_in_the_world_with_all_tasks_on(
-    home: Path, tmp_path: Path, rater: Annotator
+    home: Path, tmp_path: Path, annotator: Annotator
 ) -> None:
-    seen = approved(home, tmp_path, rater)
+    seen = approved(home, tmp_path, annotator)
     np.testing.assert_allclose(seen["right"], 0.5)
     assert all(each.between(0, 1).all() and each.notna().all() for each in seen.values())
 
@@ -151,7 +151,7 @@ def asks(scores: Scored) -> list[str]:
     return [stage.settings["annotator"]["type"] for stage in scores.scores if stage.kind == "approvals"]
 
 
-def test_raters_are_asked_about_policies_trained_on_their_labels_alone() -> None:
+def test_annotators_are_asked_about_policies_trained_on_their_labels_alone() -> None:
     proxies = {"starved": {"pairs": 60, "annotator": {"type": "engagement"}}, "ample": {"pairs": 300},
                "copy": {"copies_gold": True}}  # fmt: skip
     plan = planned(("proxies", proxies), ("runs.path.keep_weights", True))

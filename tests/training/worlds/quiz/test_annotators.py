@@ -10,7 +10,7 @@ import pytest
 from drawn_worlds import drawn, save
 from judging import TYPES, dosed
 
-from reward_models.annotators import Oversight, PartialVerification, RaterGroups
+from reward_models.annotators import AnnotatorGroups, Oversight, PartialVerification
 from reward_models.annotators.base import Annotator
 from reward_models.annotators.surface import Surface
 from training.sampling import pairs
@@ -89,7 +89,7 @@ def test_lapses_happen_where_nobody_monitors(values: pd.DataFrame) -> None:
 
 def test_groups_differ_on_contested_prompts_alone(values: pd.DataFrame) -> None:
     contested = values["contested"].to_numpy(bool)[::2]
-    one, two = (RaterGroups(share=share, weight=4.0) for share in (1.0, 0.0))
+    one, two = (AnnotatorGroups(share=share, weight=4.0) for share in (1.0, 0.0))
     assert preferred(one, values, "suits_one", contested) > 0.85
     assert preferred(two, values, "suits_two", contested) > 0.85
     for field in ("confident", "hedged"):
