@@ -15,6 +15,7 @@ from experiments import Finished, Home, planned
 from places import CHECKOUT
 
 from analysis.records.experiment import Experiment
+from training.store.atomic import read_json
 
 RUNS = {"rloo-path-starved", "rloo-path-ample", "rloo-budget-starved-kl0.3"}
 KEYS = {
@@ -129,6 +130,15 @@ def test_report_is_one_file_that_fetches_nothing(smoke: Finished) -> None:
     assert all(link.startswith("data:") for link in links.fetched)
     assert not re.search(r"@import|url\((?!['\"]?(data:|#))", page)
     assert all(run in page for run in RUNS)
+
+
+def test_the_records_name_every_artefact_that_they_show(smoke: Finished) -> None:
+    plan = planned()
+    names = {stage.title: smoke.home.identity(stage).name for stage in plan.stages}
+    assert read_json(smoke.home.records / "experiment.json")["artefacts"] == names
+    for run in plan.runs:
+        manifest = read_json(smoke.home.records / run.row["run_id"] / "manifest.json")
+        assert manifest["artefacts"] == {s.title: names[s.title] for s in run.points.stages}
 
 
 # ---------------------------------------------------------------- terminal

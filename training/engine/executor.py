@@ -194,7 +194,10 @@ class Executor:
         announce = partial(self._announce, run)
         with self._left_for_later(run):
             if complete:
-                self.state.done |= scores.commit(announce, self.state.done)
+                for key, artefact in scores.commit(announce, self.state.done).items():
+                    self.state.done[key] = artefact
+                    self.state.names[key] = artefact.path.name
+                self.state.reused |= scores.known
             else:
                 scores.poll(announce)  # the points of a failed run count as far as they go
         scores.close()

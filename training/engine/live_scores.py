@@ -49,6 +49,8 @@ class LiveScores:
         self.places = (store.root / "partial" / policy.name, store.artefacts / policy.name)
         self.folder = store.root / "live" / policy.name
         self.announced: set[str] = set()
+        self.known: set[str] = set()
+        """Keys of scores that the store held already, as the policy turned out to be the same as one before."""
         with contextlib.ExitStack() as stack:
             stack.enter_context(locked(store.root / "locks" / f"live-{policy.name}.lock", wait=False))
             shutil.rmtree(self.folder, ignore_errors=True)
@@ -87,7 +89,9 @@ class LiveScores:
             identity = identity_of(live.stage, {**done, **published})
             assert identity is not None, "its policy and its scorers are there"
             with self.store.begin(identity) as building:
-                if building.artefact is None:
+                if building.artefact:
+                    self.known.add(live.stage.key)
+                else:
                     shutil.rmtree(building.path)
                     live.folder.rename(building.path)
                 published[live.stage.key] = building.commit()
