@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from training.errors import Diverged, UserError
+from training import environment
+from training.errors import Diverged, Interrupted, UserError
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
@@ -49,22 +51,17 @@ def run(
     """
     from training.config.load import load
 
-    experiments = load(config, overrides or [])
+    experiments = [resolved.config for resolved in load(config, overrides or [])]
+    if not dry_run:
+        _need_training("run")
 
-    from training.run import run as run_experiment  # takes seconds: only once the config is known to be sound
+    from training.run import run as run_experiment
+    from training.sweep import sweep
 
-    status = 0
-    for number, experiment in enumerate(experiments, start=1):
-        if len(experiments) > 1:
-            print(f"[{number}/{len(experiments)}] {experiment.config.name}", flush=True)
-        try:
-            with _explained_records():
-                code = run_experiment(experiment.config, workers=workers, dry_run=dry_run)
-        except Diverged as error:  # the other experiments of a sweep do not depend on this one
-            print(f"{experiment.config.name}: {error}", file=sys.stderr)
-            code = FAILED
-        status = max(status, code)
-    return status
+    with _explained_records():
+        if dry_run or len(experiments) == 1:
+            return max(run_experiment(each, workers=workers, dry_run=dry_run).status for each in experiments)
+        return sweep(experiments, lambda each: run_experiment(each, workers=workers))
 
 
 @app.command()
@@ -73,10 +70,14 @@ def report(
         Path, typer.Argument(metavar="DIR", help="An experiment's records, such as runs/quickstart.")
     ],
 ) -> None:
-    """Redraw an experiment's report from its records."""
-    with _explained_records():
+    """Redraw an experiment's report from its records, also of one that is not finished."""
+    from training.follow.folder import put_right
+    from training.store.atomic import disk_errors
+
+    with _explained_records(), disk_errors(directory):
         from analysis.report.write import write_report
 
+        put_right(directory)
         print(write_report(directory))
 
 
@@ -118,6 +119,7 @@ def audit_rm(
     bold, agreeing with the user or not, by template. Reported: how often each version wins, and how much
     wrongness confidence buys, with 95 % intervals resampled by question.
     """
+    _need_training("audit-rm")
     from training.audit import measure
     from training.audit.show import show_biases, write
 
@@ -144,6 +146,7 @@ def audit_policy(
     log P(right) in nats and the share of answers that flip, over the questions whose right answer the model
     prefers when nothing is hinted, with 95 % intervals resampled by question.
     """
+    _need_training("audit-policy")
     from training.audit import measure
     from training.audit.show import show_shifts, write
 
@@ -160,6 +163,7 @@ def exact(
     ],
 ) -> None:
     """Show what was measured beside its exact value, where the world can be enumerated."""
+    _need_training("exact")
     with _explained_records():
         from training.engine.worker import prepare
         from training.exact.compare import compare
@@ -231,7 +235,7 @@ def doctor(
 @contextmanager
 def _explained_records() -> Iterator[None]:
     """Unreadable records are the user's to put right, like a bad config."""
-    from analysis.records.experiment import RecordError
+    from analysis.records.contracts import RecordError
 
     try:
         yield
@@ -239,9 +243,31 @@ def _explained_records() -> Iterator[None]:
         raise UserError(str(error)) from error
 
 
+def _need_training(command: str) -> None:
+    if missing := ", ".join(environment.missing()):
+        raise UserError(f"overopt {command} needs {missing}: pip install -e '.[train]'")
+
+
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command and exit: 0 done, 1 a run failed, 2 the user can put it right, 130 interrupted."""
-    sys.exit(_status(arguments))
+    """Run the command and exit: 0 done, 1 a run failed, 2 the user can put it right, 128 + n signal n."""
+    environment.apply(environment.PRIVATE)  # before any library is imported
+    with _signals():
+        status = _status(arguments)
+    sys.exit(status)
+
+
+@contextmanager
+def _signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end a command as Ctrl-C does, with a status of their own."""
+    # A signal that is ignored stays so: that is what nohup is for.
+    caught = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) == signal.SIG_DFL]
+    for each in caught:
+        signal.signal(each, lambda number, _: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        for each in caught:
+            signal.signal(each, signal.SIG_DFL)
 
 
 def _status(arguments: list[str] | None) -> int:
@@ -254,6 +280,10 @@ def _status(arguments: list[str] | None) -> int:
     except Diverged as error:
         print(error, file=sys.stderr)
         return FAILED
+    except Interrupted as stop:
+        with suppress(OSError):  # the terminal may be gone
+            print(stop, file=sys.stderr)
+        return stop.status
     except (KeyboardInterrupt, typer.Abort):
         outcome = INTERRUPTED
     except typer.TyperException as error:  # a mistyped option or command

@@ -17,7 +17,14 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.records.contracts import BETWEEN, SCHEMA, RecordError, read_json, read_table, write_table
+from analysis.records.contracts import (
+    BETWEEN,
+    SCHEMA,
+    RecordError,
+    read_json,
+    read_table,
+    write_table,
+)
 
 __all__ = ["SCHEMA", "Experiment", "Point", "RecordError", "Run", "read_json", "read_table", "write_table"]
 
@@ -78,6 +85,11 @@ class Interpolated:
     step_a: int
     step_b: int
 
+
+_UNFINISHED = {
+    "running": "it is not finished: it still runs, or was killed",
+    "interrupted": "it was interrupted before its end",
+}
 
 _TOP_KEYS = ("schema", "experiment", "world", "has_oracle", "status", "seed", "runs", "pool")
 _RUN_KEYS = ("run_id", "method", "control", "budget", "proxy", "proxy_pairs", "proxy_seed", "seed", "status")
@@ -174,6 +186,8 @@ class Experiment:
     """The reward models' cards, gold first."""
     wall_seconds: Mapping[str, float]
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    missing: Mapping[str, str] = field(default_factory=dict)
+    """What belongs to no single run and failed or could not be recorded → why."""
 
     @classmethod
     def read(cls, path: Path) -> Experiment:
@@ -203,7 +217,19 @@ class Experiment:
             cards=_read_cards(path / "reward_models"),
             wall_seconds=top.get("wall_seconds") or {},
             provenance=top.get("provenance") or {},
+            missing=top.get("missing") or {},
         )
+
+    @property
+    def unfinished(self) -> str | None:
+        """Why it has not come to its end, in words; None if it has."""
+        return _UNFINISHED.get(self.status)
+
+    @property
+    def scored(self) -> bool:
+        """Whether any point has been scored: without one there is nothing to report."""
+        points = [point for run in self.runs for point in run.points]
+        return any(point.sampled and point.scored for point in (*points, *filter(None, [self.pool_point])))
 
     @cached_property
     def items(self) -> pd.DataFrame:
@@ -237,7 +263,7 @@ class Experiment:
         rows: list[tuple[str, int | None, str]] = []
         for run in self.runs:
             if run.status != "complete":
-                why = run.error or "no reason was recorded"
+                why = run.error or _UNFINISHED.get(run.status, "no reason was recorded")
                 rows.append((run.run_id, None, f"the run did not complete ({run.status}): {why}"))
             if not run.points:
                 rows.append((run.run_id, None, "the run left no point"))
@@ -255,6 +281,7 @@ class Experiment:
                  f"{each.step_a} and {each.step_b}")
                 for each in run.between if each.alpha is None
             ]  # fmt: skip
+        rows += [(what, None, f"missing: {why}") for what, why in self.missing.items()]
         pool = self.pool_point
         if pool is not None and not (pool.sampled and pool.scored):
             rows.append((pool.path.parents[1].name, None, "the best-of-n pool was not sampled and scored"))

@@ -21,7 +21,7 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
 from analysis.figures import Drawn, Material, draw_all
-from analysis.records.experiment import Experiment
+from analysis.records.experiment import Experiment, RecordError
 from analysis.report.excerpts import RULE, excerpts
 from analysis.report.findings import WORDS, findings, headline, limits
 from analysis.report.grids_audit import audit_grids
@@ -42,6 +42,11 @@ def write_report(experiment_dir: Path) -> Path:
     cannot be trusted.
     """
     experiment = Experiment.read(experiment_dir)
+    if not experiment.scored:
+        why = experiment.unfinished or "everything that leads to one failed"
+        raise RecordError(
+            f"{experiment_dir}: no point has been scored yet; {why}. `overopt run` continues it"
+        )
     computed = tables(experiment)
     document = summary(experiment, computed)
     _write(experiment_dir / "summary.json", json.dumps(document, indent=1, allow_nan=False) + "\n")
@@ -121,7 +126,8 @@ def _notices(experiment: Experiment, computed: Tables) -> list[str]:
     """What a reader must know before any number."""
     notices = []
     if experiment.status != "complete":
-        notices.append(f"This experiment is {experiment.status}: some of what was planned is missing.")
+        why = experiment.unfinished or "some of what was planned failed"
+        notices.append(f"This experiment is {experiment.status}: {why}; what is missing is listed.")
     if len(computed.gaps):
         notices.append(
             f"{len(computed.gaps)} gap(s) in the records; each is listed under Numbers, none was filled in."

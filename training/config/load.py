@@ -11,7 +11,7 @@ import copy
 import json
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -27,6 +27,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 
 from training.config.messages import Places, Problem, Schema, all_at_once, explain, first_line, with_defaults
+from training.config.names import derived
 from training.config.overrides import Choice, combinations, parse
 from training.config.yaml_files import (
     KeyPath,
@@ -59,19 +60,31 @@ class Resolved(Generic[Model]):
 def load(path: Path, overrides: Sequence[str] = ()) -> list[Resolved[Experiment]]:
     """The experiments that a config file and overrides such as `policy.beta=0.1,0.2` describe.
 
+    An override that makes it another experiment is part of its name, unless the command line names it.
+
     Raises:
         UserError: all that is wrong, one line each: place, key, what was got and what would be right.
     """
     from training.config.schema import Experiment
 
-    return load_as(Experiment, path, overrides)
+    return load_as(Experiment, path, overrides, Experiment.identity)
 
 
-def load_as(schema: type[Model], path: Path, overrides: Sequence[str] = ()) -> list[Resolved[Model]]:
-    """`load` for any pydantic root model. A swept config's `name` ends in the values that set it apart."""
+def load_as(
+    schema: type[Model],
+    path: Path,
+    overrides: Sequence[str] = (),
+    identity: Callable[[Model], Any] = lambda _: None,
+) -> list[Resolved[Model]]:
+    """`load` for any pydantic root model, whose `identity` is what its name has to tell apart.
+
+    A swept config's `name` ends in the values that set it apart.
+    """
     try:
-        composer, rules = _Composer(existing(path)), Schema(schema.model_json_schema())
-        loaded = [_validated(schema, rules, composer, choice) for choice in combinations(parse(overrides))]
+        reader = _Reader(schema, identity, _Composer(existing(path)))
+        choices = combinations(parse(overrides))
+        telling = reader.telling(choices[0])
+        loaded = [reader.read(choice, telling) for choice in choices]
     except RecursionError:
         raise UserError(f"{path}: is nested too deeply") from None
     problems = [problem for item in loaded if isinstance(item, list) for problem in item]
@@ -181,26 +194,51 @@ def _apply(override: Override, config: DictConfig, places: dict[KeyPath, Place])
     note(override.value(), path)
 
 
-def _validated(
-    schema: type[Model], rules: Schema, composer: _Composer, choice: Choice
-) -> Resolved[Model] | list[Problem]:
-    config, places = composer.compose(choice.overrides)
-    try:
-        unset = [re.sub(r"\[(\d+)\]", r".\1", key) for key in OmegaConf.missing_keys(config)]
-        tree = OmegaConf.to_container(config, resolve=True)
-    except OmegaConfBaseException as error:
-        return [places.problem(tuple((error.full_key or "").split(".")), first_line(error))]
-    if unset:
-        return [places.problem(tuple(key.split(".")), "must be set (it is `???`)") for key in unset]
-    assert isinstance(tree, dict)
-    if "name" not in choice.varied and isinstance(tree.get("name"), str) and choice.suffix:
-        tree["name"] += f"-{choice.suffix}"
-    # Strict JSON: lists may become tuples, but `true` is no integer and "0.1" no number.
-    document = json.dumps(with_defaults(tree, rules), default=str)
-    try:
-        return Resolved(schema.model_validate_json(document, strict=True), choice.varied)
-    except ValidationError as error:
-        return explain(error, rules, places)
+class _Reader(Generic[Model]):
+    """Reads configs of one schema from one file."""
+
+    def __init__(self, schema: type[Model], identity: Callable[[Model], Any], composer: _Composer) -> None:
+        self.schema, self.identity, self.composer = schema, identity, composer
+        self.rules = Schema(schema.model_json_schema())
+
+    def telling(self, choice: Choice) -> set[str]:
+        """The overrides without which the command line would describe another experiment, or none.
+
+        In a sweep they are those of its first config: one rule for all names.
+        """
+        whole = self.read(choice)
+        keys = {override.key_or_group for override in choice.overrides} - set(choice.varied)
+        if isinstance(whole, list) or "name" in keys:
+            return set()
+        mine = self.identity(whole.config)
+        return {key for key in keys if self._identity(choice.without(key)) != mine}
+
+    def _identity(self, choice: Choice) -> Any:
+        try:
+            read = self.read(choice)
+        except UserError:
+            return UserError
+        return UserError if isinstance(read, list) else self.identity(read.config)
+
+    def read(self, choice: Choice, telling: Collection[str] = ()) -> Resolved[Model] | list[Problem]:
+        """The config of one choice, named by what varies and by `telling`; or all that is wrong with it."""
+        config, places = self.composer.compose(choice.overrides)
+        try:
+            unset = [re.sub(r"\[(\d+)\]", r".\1", key) for key in OmegaConf.missing_keys(config)]
+            tree = OmegaConf.to_container(config, resolve=True)
+        except OmegaConfBaseException as error:
+            return [places.problem(tuple((error.full_key or "").split(".")), first_line(error))]
+        if unset:
+            return [places.problem(tuple(key.split(".")), "must be set (it is `???`)") for key in unset]
+        assert isinstance(tree, dict)
+        if "name" not in choice.varied and isinstance(tree.get("name"), str):
+            tree["name"] = derived(tree["name"], choice.said({*choice.varied, *telling}))
+        # Strict JSON: lists may become tuples, but `true` is no integer and "0.1" no number.
+        document = json.dumps(with_defaults(tree, self.rules), default=str)
+        try:
+            return Resolved(self.schema.model_validate_json(document, strict=True), choice.varied)
+        except ValidationError as error:
+            return explain(error, self.rules, places)
 
 
 def _refuse_equal_names(configs: Sequence[Resolved[Model]]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 import traceback
 from collections.abc import Iterable, Iterator
@@ -11,9 +10,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from training import environment
 from training.engine.live_scores import LiveScores
 from training.engine.stage import Plan, PlannedRun, Stage
-from training.engine.worker import ENVIRONMENT, Failure, Job, Worker, attempt, prepare
+from training.engine.worker import Failure, Job, Worker, attempt, prepare
 from training.store.artefacts import Artefact, Store
 
 
@@ -65,7 +65,7 @@ class Executor:
 
     def run(self) -> State:
         """Run everything; a stage that fails takes those that need it with it, and nothing else."""
-        os.environ.update({k: v for k, v in ENVIRONMENT.items() if k not in os.environ})
+        environment.apply(environment.ENVIRONMENT)
         try:
             while not all(self.state.settled(s) for s in self.plan.stages):
                 self._hand_out()

@@ -8,6 +8,24 @@ from typing import Any
 
 from training.store.identity import Identity
 
+WORDS = {
+    "world": "build the world",
+    "sft": "fine-tune",
+    "pairs": "sample pairs for",
+    "gold": "train gold",
+    "values": "value pairs with gold:",
+    "labels": "label pairs for",
+    "proxy": "train proxy",
+    "control": "copy gold as proxy",
+    "card": "check proxy",
+    "reference": "sample what π_ref knows",
+    "pool": "sample the best-of-n pool",
+    "policy": "optimise",
+    "between": "interpolate the checkpoints of",
+    "scores": "score",
+    "audit": "audit the reward models",
+}
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -29,6 +47,11 @@ class Stage:
     def title(self) -> str:
         """What a person calls it."""
         return f"{self.identity.stage} {self.identity.label}".strip()
+
+    @property
+    def words(self) -> str:
+        """What it does, in words."""
+        return f"{WORDS[self.identity.stage]} {self.identity.label}".strip()
 
 
 @dataclass(frozen=True)

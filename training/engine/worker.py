@@ -27,17 +27,6 @@ from training.store.atomic import is_full, no_space
 from training.store.identity import Identity
 from training.store.journal import Journal
 
-# One thread per process: results must not depend on how many processes share the machine.
-ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    "TOKENIZERS_PARALLELISM": "false",
-    "TRL_EXPERIMENTAL_SILENCE": "1",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-    "TRANSFORMERS_VERBOSITY": "error",
-    "DATASETS_VERBOSITY": "error",
-}
-
 
 @dataclass(frozen=True)
 class Job:

@@ -36,6 +36,7 @@ class Observing(Watcher):
                 self._open(run)
                 self._metrics(run, self.store / "partial" / run.train.name)
             elif run.row["run_id"] in self.opened and state.settled(run.train) and state.settled(run.score):
+                self.records.settled(run, state)
                 self._close(run)
 
     def point(self, run: PlannedRun, samples: Path, scores: Path) -> None:
@@ -60,7 +61,8 @@ class Observing(Watcher):
                     self.mirror.point(run.row["run_id"], _named(values))
             self._close(run)
         table = self.records.folder / "tables" / "best_of_n.csv"
-        for proxy, curve in pd.read_csv(table).groupby("proxy") if self.plan.pool else ():
+        valued = self.plan.pool and all(stage.name in state.done for stage in self.plan.pool)
+        for proxy, curve in pd.read_csv(table).groupby("proxy") if valued else ():
             columns = {
                 k: curve[k].tolist()
                 for k in ("sqrt_kl", "kl", "n", "proxy_score", "gold", "oracle")

@@ -17,29 +17,6 @@ from training.engine.executor import State, Watcher
 from training.engine.stage import Plan, Stage
 from training.store.journal import follow
 
-STAGES = {
-    "world": "build the world",
-    "sft": "fine-tune",
-    "pairs": "sample pairs for",
-    "gold": "train gold",
-    "values": "value pairs with gold:",
-    "labels": "label pairs for",
-    "proxy": "train proxy",
-    "control": "copy gold as proxy",
-    "card": "check proxy",
-    "reference": "sample what π_ref knows",
-    "pool": "sample the best-of-n pool",
-    "policy": "optimise",
-    "between": "interpolate the checkpoints of",
-    "scores": "score",
-    "audit": "audit the reward models",
-}
-
-
-def describe(stage: Stage) -> str:
-    """A stage in words."""
-    return f"{STAGES[stage.identity.stage]} {stage.identity.label}".strip()
-
 
 def clock(seconds: float) -> str:
     """m:ss."""
@@ -89,17 +66,15 @@ class View(Watcher):
         """One line as each stage starts (plain output only), ends or fails."""
         for stage in self.plan.stages:
             if stage.name in state.running and not self.live:
-                self._once(f"start {stage.name}", f"{self._now()}  … {describe(stage)}")
+                self._once(f"start {stage.name}", f"{self._now()}  … {stage.words}")
             if stage.name in state.failed:
                 if any(source.name in state.failed for source in stage.inputs.values()):
                     continue  # it could not even begin: the line of the one that did fail says it all
-                self._once(
-                    stage.name, f"{self._now()}  ✗ {describe(stage)}: {state.failed[stage.name].message}"
-                )
+                self._once(stage.name, f"{self._now()}  ✗ {stage.words}: {state.failed[stage.name].message}")
             elif stage.name in state.done and stage.name not in state.reused:
                 seconds = state.done[stage.name].meta.get("compute_seconds")
                 took = f" ({seconds:.1f} s)" if seconds is not None else ""
-                self._once(stage.name, f"{self._now()}  ✓ {describe(stage)}{took}{self._result(stage)}")
+                self._once(stage.name, f"{self._now()}  ✓ {stage.words}{took}{self._result(stage)}")
 
     def _result(self, stage: Stage) -> str:
         last = self.measured.get(stage.identity.label) if stage.identity.stage == "policy" else None
@@ -135,7 +110,7 @@ class View(Watcher):
             latest |= {"kl": line.get("kl_sequence", latest.get("kl"))}
         elif "loss" in line:
             latest = {"loss": line["loss"]}
-        return describe(stage), f"{step}/{total}" if step else "", left, _numbers(latest)
+        return stage.words, f"{step}/{total}" if step else "", left, _numbers(latest)
 
 
 def _numbers(values: Mapping[str, Any]) -> str:

@@ -1,0 +1,39 @@
+"""The libraries that training needs, and what they read from the environment. This module imports none."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Mapping
+
+TRAIN = ("torch", "trl", "transformers", "datasets", "accelerate")
+"""What the extra `train` installs."""
+
+PRIVATE = {
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_UPDATE_CHECK": "1",
+}
+"""No library reports home: read at import, so set before anything else."""
+
+ENVIRONMENT = {
+    **PRIVATE,
+    # One thread per process: results must not depend on how many processes share the machine.
+    "OMP_NUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "TRL_EXPERIMENTAL_SILENCE": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "DATASETS_VERBOSITY": "error",
+}
+"""What every process that runs stages is told."""
+
+
+def apply(variables: Mapping[str, str]) -> None:
+    """Set those that the user has not set."""
+    for name, value in variables.items():
+        os.environ.setdefault(name, value)
+
+
+def missing() -> list[str]:
+    """Those of `TRAIN` that are not installed."""
+    return [name for name in TRAIN if importlib.util.find_spec(name) is None]
