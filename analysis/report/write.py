@@ -42,7 +42,7 @@ def write_report(experiment_dir: Path) -> Path:
     cannot be trusted.
     """
     experiment = Experiment.read(experiment_dir)
-    if not experiment.scored:
+    if experiment.status != "complete" and not experiment.scored:
         why = experiment.unfinished or "everything that leads to one failed"
         raise RecordError(
             f"{experiment_dir}: no point has been scored yet; {why}. `overopt run` continues it"

@@ -72,7 +72,7 @@ class Records:
         self.missing = {}
         for stage in self.plan.cards:
             if card := _published(stage, state):
-                with self._or_a_gap(f"card of {stage.title}"):
+                with self._or_a_gap(stage.title):
                     self._card(card / "card.json")
         if world := _published(self.plan.world, state):
             with self._or_a_gap("items"):
