@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from reward_models import trl_arguments
-from reward_models.component import Component
-from reward_models.errors import UserError
+from reward_models.component import Component, Location
+from reward_models.errors import UserError, why
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -60,7 +60,7 @@ class Pretrained(Component):
     """Weights from a local folder or a Hugging Face model id (safetensors only, no remote code)."""
 
     type: Literal["pretrained"] = "pretrained"
-    path: str = Field(min_length=1)
+    path: Location = Field(min_length=1)
     """Local folder or model id."""
     revision: str | None = None
     """Branch, tag or commit of a model id."""
@@ -69,15 +69,23 @@ class Pretrained(Component):
         """The pretrained causal language model, checked against the tokenizer it will be used with.
 
         Raises:
-            UserError: the embedding has fewer rows than the tokenizer has tokens of its own.
+            UserError: it cannot be read, or its embedding has fewer rows than the tokenizer has tokens of
+                its own.
         """
         import torch
         from transformers import AutoModelForCausalLM, GenerationConfig
 
         source = str(Path(self.path)) if Path(self.path).is_dir() else self.path
-        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-            source, revision=self.revision, use_safetensors=True, dtype=torch.float32
-        )
+        try:
+            model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+                source,
+                revision=self.revision,
+                trust_remote_code=False,
+                use_safetensors=True,
+                dtype=torch.float32,
+            )
+        except (OSError, ValueError) as error:
+            raise UserError(f"no model can be read from {self.path}: {why(error)}") from error
         embedding = model.get_input_embeddings().weight
         assert isinstance(embedding, torch.Tensor)
         rows = embedding.shape[0]

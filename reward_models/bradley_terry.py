@@ -62,19 +62,22 @@ def train(
         chosen, rejected: prompt + completion token ids of each pair, EOS included where it was emitted.
         seed: stream of the head's initialisation and of the data order.
         report: called with (step, total steps, metrics).
+
+    Raises:
+        Diverged: a loss, or what the last step left, is not finite; nothing is saved.
     """
     import torch
     from datasets import Dataset
     from transformers import AutoModelForSequenceClassification, AutoTokenizer, PrinterCallback
     from trl import RewardConfig, RewardTrainer
 
-    from reward_models.callbacks import StepCallback
+    from reward_models.callbacks import StepCallback, require_sound
 
-    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(backbone)
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(backbone, trust_remote_code=False)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = AutoModelForSequenceClassification.from_pretrained(
-            backbone, num_labels=1, dtype=torch.float32
+            backbone, num_labels=1, trust_remote_code=False, dtype=torch.float32
         )
     # Pooling takes the last token that is not padding, so padding must not be EOS.
     model.config.pad_token_id = tokenizer.pad_token_id
@@ -103,5 +106,6 @@ def train(
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train()
+    require_sound("Reward-model training", trainer.state.global_step, model)
     model.save_pretrained(out / "model")
     tokenizer.save_pretrained(out / "model")

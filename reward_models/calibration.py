@@ -7,7 +7,34 @@ from typing import Any
 
 import numpy as np
 
+from reward_models.errors import Diverged
+
 BINS = 10
+
+
+def require_finite_rewards(what: str, rewards: np.ndarray) -> None:
+    """Refuse raw rewards that are no numbers.
+
+    Raises:
+        Diverged: one is not finite.
+    """
+    lost = int((~np.isfinite(rewards)).sum())
+    if lost:
+        raise Diverged(f"{what} gives {lost} of {rewards.size} completions a value that is not finite")
+
+
+def require_scale(what: str, rewards: np.ndarray) -> None:
+    """Refuse raw rewards that have no scale: nothing could be standardised, labelled or optimised by them.
+
+    Raises:
+        Diverged: one is not finite, or all are the same to seven digits.
+    """
+    require_finite_rewards(what, rewards)
+    if rewards.std() <= 1e-7 * abs(rewards.mean()):
+        raise Diverged(
+            f"{what} gives all {rewards.size} completions the same value ({rewards.flat[0]:g}): it tells "
+            "nothing apart. Its weights may be damaged, or its training may have diverged."
+        )
 
 
 def wilson(successes: int, total: int, z: float = 1.96) -> tuple[float, float]:
@@ -67,7 +94,11 @@ def card(
     Args:
         rewards, lengths, oracle, gold: shape (P, 2), both completions of each held-out pair.
         labels: shape (P,), True where those who labelled this model's data preferred the first completion.
+
+    Raises:
+        Diverged: the rewards are not finite, or all alike.
     """
+    require_scale(name, rewards)
     margin = rewards[:, 0] - rewards[:, 1]
     correct = (margin > 0) == labels
     confidence = 1 / (1 + np.exp(-np.abs(margin)))

@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from transformers import TrainerCallback
+import torch
+from transformers import PreTrainedModel, TrainerCallback
 
 from reward_models.errors import Diverged
 
@@ -26,6 +27,23 @@ def require_finite(what: str, step: int, metrics: Mapping[str, Any]) -> None:
                 f"{what} stopped at step {step}: {name} is {value}. "
                 "A smaller learning_rate, or fp32 where bf16 was asked for, is the usual cure."
             )
+
+
+@torch.no_grad()
+def require_sound(what: str, step: int, network: PreTrainedModel) -> None:
+    """Stop if a step has left a network that is not to be used; no metric shows what the last step did.
+
+    Raises:
+        Diverged: a weight or an output is not finite.
+    """
+    token = torch.zeros(1, 1, dtype=torch.long, device=network.device)
+    broken = [name for name, weight in network.named_parameters() if not weight.isfinite().all()]
+    if broken or not network(input_ids=token).logits.isfinite().all():
+        where = f"weights ({broken[0]})" if broken else "outputs"
+        raise Diverged(
+            f"{what} stopped at step {step}: the step left {where} that are not finite numbers. "
+            "A smaller learning_rate is the usual cure."
+        )
 
 
 class StepCallback(TrainerCallback):

@@ -1,5 +1,7 @@
 """The scoring contract: how token ids become a reward, the same in training, labelling and measuring.
 
+`Reward` is what a policy may be optimised for; `RewardModel`, one network, is one.
+
 Prompt and completion ids are concatenated as sampled (EOS kept where it was emitted), padded on the right
 with a token that is not EOS, and read in eval mode by a network whose head runs in fp32.
 """
@@ -10,18 +12,30 @@ import json
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
 
-from reward_models.errors import UserError
+from reward_models.calibration import require_scale
+from reward_models.errors import UserError, why
 
 Ids = Sequence[int]
 
 
+class Reward(Protocol):
+    """What scores sequences of prompt + completion ids, EOS kept where it was emitted."""
+
+    def score(self, sequences: Sequence[Ids], batch_size: int = 1024) -> np.ndarray:
+        """Raw rewards, shape (len(sequences),); equal sequences tie."""
+
+    def standardised(self, sequences: Sequence[Ids], batch_size: int = 1024) -> np.ndarray:
+        """The same in standard deviations from the mean over π_ref's samples."""
+
+
 class RewardModel:
-    """A reward model loaded for scoring."""
+    """A reward model loaded for scoring: a `Reward` made of one network."""
 
     def __init__(self, network: PreTrainedModel, mean: float = 0.0, sd: float = 1.0) -> None:
         self.network = network.eval().requires_grad_(False)
@@ -35,17 +49,26 @@ class RewardModel:
         """Load a reward model from `folder` (or a model id).
 
         Raises:
-            UserError: it is a language model, has several labels, pads with EOS, or lacks a trained head.
+            UserError: it is a language model, has several labels, pads with EOS, lacks a trained head, or
+                holds a weight that is not finite.
         """
         check_is_reward_model(folder, revision)
         network, info = AutoModelForSequenceClassification.from_pretrained(
-            folder, revision=revision, use_safetensors=True, dtype=torch.float32, output_loading_info=True
+            folder,
+            revision=revision,
+            trust_remote_code=False,
+            use_safetensors=True,
+            dtype=torch.float32,
+            output_loading_info=True,
         )
         if info["missing_keys"]:
             raise UserError(
                 f"{folder} lacks trained weights for {', '.join(sorted(info['missing_keys']))}: "
                 "a random head would be scored. Give the folder of a trained reward model."
             )
+        broken = [name for name, weight in network.named_parameters() if not weight.isfinite().all()]
+        if broken:
+            raise UserError(f"{folder} holds weights that are not finite numbers ({', '.join(broken)})")
         scale_file = Path(folder).parent / "scale.json"
         scale = json.loads(scale_file.read_text()) if scale_file.is_file() else {"mean": 0.0, "sd": 1.0}
         return cls(network, scale["mean"], scale["sd"])
@@ -95,9 +118,9 @@ def check_is_reward_model(folder: Path | str, revision: str | None = None) -> No
         UserError: it is no sequence-classification model with one label and a pad token of its own.
     """
     try:
-        config = AutoConfig.from_pretrained(folder, revision=revision)
+        config = AutoConfig.from_pretrained(folder, revision=revision, trust_remote_code=False)
     except (OSError, ValueError) as error:
-        raise UserError(f"no model can be read from {folder}: {str(error).splitlines()[0]}") from None
+        raise UserError(f"no model can be read from {folder}: {why(error)}") from None
     architectures = config.architectures or []
     if not any(name.endswith("ForSequenceClassification") for name in architectures):
         raise UserError(
@@ -116,6 +139,11 @@ def check_is_reward_model(folder: Path | str, revision: str | None = None) -> No
 
 
 def write_scale(model_folder: Path, rewards: np.ndarray) -> None:
-    """Store mean and standard deviation of `rewards`, measured on π_ref, beside the model."""
+    """Store mean and standard deviation of `rewards`, measured on π_ref, beside the model.
+
+    Raises:
+        Diverged: they are not finite, or all alike.
+    """
+    require_scale("the reward model", rewards)
     scale = {"mean": float(rewards.mean()), "sd": float(rewards.std()), "samples": len(rewards)}
-    (model_folder.parent / "scale.json").write_text(json.dumps(scale))
+    (model_folder.parent / "scale.json").write_text(json.dumps(scale, allow_nan=False))

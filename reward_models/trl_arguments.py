@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import pkgutil
 from collections.abc import Iterable
 from typing import Any
+
+from reward_models.errors import did_you_mean
 
 # Keys that the testbed sets itself, with the key to use instead (or the reason why there is none).
 OWNED = {
@@ -77,9 +78,7 @@ def check(trainer: dict[str, Any], config_class: str, fields: Iterable[str] = ()
         elif key in OWNED:
             problems.append(f"`{key}` is set by the testbed; use {OWNED[key]}")
         elif key not in names:
-            near = difflib.get_close_matches(key, names, 1)
-            hint = f"; did you mean `{near[0]}`?" if near else ""
-            problems.append(f"`{key}` is not an argument of trl.{config_class}{hint}")
+            problems.append(f"`{key}` is not an argument of trl.{config_class}{did_you_mean(key, names)}")
     if problems:
         raise ValueError("; ".join(problems))
 

@@ -25,9 +25,9 @@ from reward_models.reward import write_scale
 from training.config.load import load
 from training.config.schema import Experiment
 from training.engine.worker import prepare
-from training.methods import Rloo
 from training.methods.job import PolicyJob
 from training.methods.kl_control import Penalty
+from training.methods.rloo import Rloo
 from training.methods.trainers import rloo, training_run
 from training.sampling.points import Observer
 from training.stages import sft

@@ -15,18 +15,6 @@ PRIVATE = {
 }
 """No library reports home: read at import, so set before anything else."""
 
-ENVIRONMENT = {
-    **PRIVATE,
-    # One thread per process: results must not depend on how many processes share the machine.
-    "OMP_NUM_THREADS": "1",
-    "TOKENIZERS_PARALLELISM": "false",
-    "TRL_EXPERIMENTAL_SILENCE": "1",
-    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-    "TRANSFORMERS_VERBOSITY": "error",
-    "DATASETS_VERBOSITY": "error",
-}
-"""What every process that runs stages is told."""
-
 
 def apply(variables: Mapping[str, str]) -> None:
     """Set those that the user has not set."""

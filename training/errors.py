@@ -1,10 +1,10 @@
-"""Errors that are meant for the person at the terminal (the first two are shared with `reward_models`)."""
+"""Errors that are meant for the person at the terminal (but one shared with `reward_models`)."""
 
 from __future__ import annotations
 
-from reward_models.errors import Diverged, UserError
+from reward_models.errors import Diverged, UserError, did_you_mean, nearest, why
 
-__all__ = ["Diverged", "Interrupted", "UserError"]
+__all__ = ["Diverged", "Interrupted", "UserError", "did_you_mean", "nearest", "why"]
 
 
 class Interrupted(Exception):

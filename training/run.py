@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rich.console import Console
 
+from training.config.remarks import remarks
 from training.config.schema import Experiment
+from training.engine.explain import explain
 from training.engine.plan import plan
-from training.engine.stage import Plan
+from training.engine.stage import Plan, log_name
 from training.errors import Interrupted, UserError
 from training.follow.folder import lock_of, refuse_another, restore
 from training.store.artefacts import Store
@@ -22,6 +24,7 @@ from training.store.lock import InUse, locked
 
 if TYPE_CHECKING:
     from training.engine.executor import State
+    from training.follow.records import Records
 
 # An experiment of the default size leaves about this much; running out half-way helps nobody.
 LEAST_FREE_BYTES = 500 * 2**20
@@ -50,8 +53,11 @@ def run(config: Experiment, *, workers: int | None = None, dry_run: bool = False
     # Its own handle: what libraries print goes to logs by redirecting sys.stdout while a stage runs here.
     console = Console(highlight=False, file=sys.stdout)
     stages = plan(config)
+    for remark in remarks(config):
+        console.print(f"note: {remark}", markup=False, soft_wrap=True)
     if dry_run:
-        explain(stages, store, console)
+        for line in explain(stages, store).text():
+            console.print(line, markup=False, soft_wrap=True)
         refuse_another(config, folder)
         return Outcome(0, None, "")
     config.gold.check()
@@ -81,53 +87,35 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def explain(stages: Plan, store: Store, console: Console) -> None:
-    """Print what would run, what is reused, and why."""
-    reasons = {stage.name: store.why(stage.identity) for stage in stages.stages}
-    for stage in stages.stages:
-        reused = reasons[stage.name] == "reused"
-        console.print(
-            f"{'reuse' if reused else 'run  '}  {stage.words}"
-            + ("" if reused else f"  [{reasons[stage.name]}]"),
-            markup=False,
-            soft_wrap=True,
-        )
-    count = sum(reason != "reused" for reason in reasons.values())
-    console.print(f"{count} of {len(reasons)} stages would run")
-
-
 def _run(
     config: Experiment, stages: Plan, store: Store, folder: Path, workers: int, console: Console
 ) -> Outcome:
-    from analysis.report.write import write_report
-    from training.engine.executor import Executor
+    from training.engine.executor import Executor, State
     from training.follow.follower import Observing
     from training.follow.records import Records
+    from training.follow.report import report
     from training.follow.terminal import View
     from training.follow.wandb_mirror import Mirror
 
     started = time.monotonic()
     records = Records(config, stages, folder, store.root)
     records.begin()
-    with (
-        View(stages, store.root, console) as view,
-        Mirror(config.tracking, folder, config.model_dump(mode="json"), say=view.say) as mirror,
-    ):
-        observing = Observing(stages, store.root, records, view, mirror)
-        executor = Executor(stages, store, workers, folder / "logs", [observing, view])
-        try:
+    executor: Executor | None = None
+    try:
+        with (
+            View(stages, store.root, console) as view,
+            Mirror(config.tracking, folder, config.model_dump(mode="json"), say=view.say) as mirror,
+        ):
+            observing = Observing(stages, store.root, records, view, mirror)
+            executor = Executor(stages, store, workers, folder / "logs", [observing, view])
             state = executor.run()
             records.finish(state, "partial" if state.failed else "complete")
             _require_a_point(stages, state, records.folder, folder / "logs")
-            view.say("drawing the report")
-            write_report(records.folder)
+            view.say("drawing the report, unless these records have one")
+            report(records.folder, store)
             observing.finish(state)
-        except (KeyboardInterrupt, SystemExit) as stop:
-            if not all(executor.state.settled(stage) for stage in stages.stages):
-                records.finish(executor.state, "interrupted")
-            kept = f"{len(executor.state.done)} of {len(stages.stages)} stages are kept"
-            status = stop.code if isinstance(stop, SystemExit) and isinstance(stop.code, int) else 130
-            raise Interrupted(f"interrupted: {kept}; the same command continues", status) from None
+    except (KeyboardInterrupt, SystemExit) as stop:
+        raise _interrupted(stop, records, stages, executor.state if executor else State()) from None
     place = records.publish()
     reused, failed = len(state.reused), len(state.failed)
     run = len(stages.stages) - reused - failed
@@ -143,17 +131,27 @@ def _run(
     return Outcome(1, place / REPORT, reason) if failed else Outcome(0, place / REPORT, "")
 
 
+def _interrupted(stop: BaseException, records: Records, stages: Plan, state: State) -> Interrupted:
+    """Complete the records as far as they go; returns what to tell the user."""
+    if not all(map(state.settled, stages.stages)):
+        records.finish(state, "interrupted")
+        records.publish()
+    kept = f"{len(state.done)} of {len(stages.stages)} stages are kept"
+    status = stop.code if isinstance(stop, SystemExit) and isinstance(stop.code, int) else 130
+    return Interrupted(f"interrupted: {kept}; the same command continues", status)
+
+
 def _require_a_point(stages: Plan, state: State, records: Path, logs: Path) -> None:
     """What failed costs the report only what needed it, unless that is everything."""
     from analysis.records.experiment import Experiment as Recorded
 
     if not state.failed or Recorded.read(records).scored:
         return
-    broken = next(stage for stage in stages.stages if stage.name in state.failed)
-    where = "" if state.failed[broken.name].expected else f" (see {logs / broken.name}.log)"
+    broken = next(stage for stage in stages.stages if stage.key in state.failed)
+    where = "" if state.failed[broken.key].expected else f" (see {logs / log_name(broken)})"
     raise UserError(_first_failure(stages, state) + where)
 
 
 def _first_failure(stages: Plan, state: State) -> str:
-    failed = (stage for stage in stages.stages if stage.name in state.failed)
-    return next((f"{stage.title} failed: {state.failed[stage.name].message}" for stage in failed), "")
+    failed = (stage for stage in stages.stages if stage.key in state.failed)
+    return next((f"{stage.title} failed: {state.failed[stage.key].message}" for stage in failed), "")

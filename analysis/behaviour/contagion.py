@@ -35,12 +35,12 @@ def contagion(
     """
     series = {proxy: dose for proxy, (of, dose) in doses.items() if of == SERIES}
     frames = []
-    for name in dict.fromkeys(path.name for path in paths):
-        mine = {path.proxy: path for path in paths if path.name == name and path.proxy in series}
+    for way in dict.fromkeys(path.way for path in paths):
+        mine = {path.proxy: path for path in paths if path.way == way and path.proxy in series}
         clean = [proxy for proxy in mine if series[proxy] == 0]
         biased = [proxy for proxy in mine if series[proxy] != 0]
         if len(clean) == 1 and biased:
-            frames.append(_matrix(mine, clean[0], biased, labels).assign(name=name))
+            frames.append(_matrix(mine, clean[0], biased, labels).assign(name=str(way)))
     frames = [frame for frame in frames if len(frame)]
     if not frames:
         return pd.DataFrame(columns=list(CONTAGION_COLUMNS))

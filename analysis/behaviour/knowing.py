@@ -112,7 +112,7 @@ def _of_run(each: RunCurves, relations: Sequence[Readable], seed: int) -> Iterat
         return
     start = _states(points[0], relations)
     kl = dict(zip(each.steps.tolist(), each.sums["kl"].mean().tolist(), strict=True))
-    head = {name: getattr(each.run, name) for name in KNOWING_COLUMNS[:8]}
+    head = each.run.settings(*KNOWING_COLUMNS[:8])
     for point in points:
         states, answers = _states(point, relations), each.answers[point.step]
         place = {"step": point.step, "kl": kl[point.step], "sqrt_kl": np.sqrt(max(kl[point.step], 0.0))}

@@ -36,8 +36,7 @@ def mitigations(
     Args:
         counts: draws of the evaluation prompts, (replicates, clusters).
     """
-    titles = {run.run.method: run.run.mitigation for run in curves if run.run.mitigation}
-    if not titles:
+    if not any(each.run.mitigation for each in curves):
         return pd.DataFrame(columns=list(MITIGATION_COLUMNS))
     traced = {
         each.run.run_id: Traced.of(each, counts, more=_behaviour(each, evidence))
@@ -46,19 +45,20 @@ def mitigations(
     }
     sides = path_sides(curves, traced)
     frames = []
-    for side in (each for each in sides if each.name in titles):
-        base = _without(side, [each for each in sides if each.name not in titles])
+    for side in (each for each in sides if each.way.mitigation):
+        base = _without(side, sides)
         if base is not None:
             frame = compare(side, base, rng, scores=MEASURES)
-            frames.append(frame.assign(mitigation=titles[side.name])[list(MITIGATION_COLUMNS)])
+            frames.append(frame.assign(mitigation=side.way.mitigation)[list(MITIGATION_COLUMNS)])
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(MITIGATION_COLUMNS))
 
 
-def _without(side: Side, plain: Sequence[Side]) -> Side | None:
+def _without(side: Side, sides: Sequence[Side]) -> Side | None:
     """The side of the same method and proxy that has no mitigation; the first of several groups."""
-    method = side.name.split(" (")[0]
-    same = (each for each in plain if each.name.split(" (")[0] == method and each.proxy == side.proxy)
-    return next(same, None)
+    for each in sides:
+        if (each.way.method, each.proxy) == (side.way.method, side.proxy) and not each.way.mitigation:
+            return each
+    return None
 
 
 def _behaviour(each: RunCurves, evidence: Evidence) -> Mapping[str, ClusterSums]:

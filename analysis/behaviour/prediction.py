@@ -157,7 +157,7 @@ def predictions(
             size = min(len(measured_spread), len(predicted_spread))
             residual_spread = measured_spread[:size] - predicted_spread[:size]
             covariance = np.full(len(kl), float(base.covariance.mean()[0]))
-            columns = {**path.columns, "name": path.name, "behaviour": measure, "label": labels[measure],
+            columns = {**path.columns, "name": str(path.way), "behaviour": measure, "label": labels[measure],
                        "kl": kl, "furthest": np.arange(len(kl)) == len(kl) - 1}  # fmt: skip
             for name, value, spread in (
                 ("covariance", covariance, np.repeat(base.covariance.replicate(drawn), len(kl), axis=1)),

@@ -19,11 +19,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.equal_kl.comparison import Side, draw_seeds, side_names
+from analysis.equal_kl.comparison import Side, draw_seeds
 from analysis.equal_kl.traced import Traced
 from analysis.probes import Evidence, Headline
 from analysis.probes.base import cluster_means, sample_share
 from analysis.records.run_curves import RunCurves
+from analysis.records.way import Way, grouped
 
 Floats = NDArray[np.float64]
 
@@ -102,9 +103,8 @@ def mean_rates(runs: Sequence[Rates], counts: Floats) -> Rates:
 class Path:
     """All completed path runs of one method, group and proxy, and every behaviour along each."""
 
-    name: str
-    """The method, with its group of runs where it has several."""
-    method: str
+    way: Way
+    """Its groups told apart where it has several."""
     group: str | None
     proxy: str
     runs: Sequence[RunCurves]
@@ -145,13 +145,13 @@ class Path:
         ]
         first = self.runs[0].run
         seeds = tuple(each.run.proxy_seed for each in self.runs)
-        return Side(self.name, self.proxy, first.proxy_pairs, seeds, traced, "evaluation")
+        return Side(self.way, self.proxy, first.proxy_pairs, seeds, traced, "evaluation")
 
     @property
     def columns(self) -> dict[str, object]:
         """What names this path in a table."""
         return {
-            "method": self.method,
+            "method": str(self.runs[0].run.way),
             "group": self.group,
             "proxy": self.proxy,
             "proxy_pairs": self.runs[0].run.proxy_pairs,
@@ -176,19 +176,19 @@ def behaviour_paths(
         for e in curves
         if e.run.control == "path" and e.run.status == "complete" and 0 in e.answers and e.measured("kl")
     ]
-    names = side_names((each.run.method, each.run.group) for each in usable)
+    ways = grouped((each.run.way, each.run.group) for each in usable)
     clusters = pd.Index(evidence.items["cluster"].unique())
     paths = []
-    for method, group, proxy in dict.fromkeys((e.run.method, e.run.group, e.run.proxy) for e in usable):
-        mine = [e for e in usable if (e.run.method, e.run.group, e.run.proxy) == (method, group, proxy)]
+    for way, group, proxy in dict.fromkeys((e.run.way, e.run.group, e.run.proxy) for e in usable):
+        mine = [e for e in usable if (e.run.way, e.run.group, e.run.proxy) == (way, group, proxy)]
         tallies = [tally(each, evidence, headlines, clusters) for each in mine]
         rates = {
             measure: [Rates.of(*tally[measure], counts, rng) for tally in tallies] for measure in headlines
         }
         d = [np.sqrt(np.maximum(each.sums["kl"].replicate(counts), 0)) for each in mine]
         drawn = draw_seeds(rng, [[e.run.proxy_seed for e in mine]], len(counts), joint=False)[0]
-        paths.append(Path(names[method, group], method, group, proxy, mine, d, rates, drawn))
-    return sorted(paths, key=lambda path: (path.runs[0].run.proxy_pairs, path.proxy, path.name))
+        paths.append(Path(ways[way, group], group, proxy, mine, d, rates, drawn))
+    return sorted(paths, key=lambda path: (path.runs[0].run.proxy_pairs, path.proxy, str(path.way)))
 
 
 def tally(

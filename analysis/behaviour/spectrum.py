@@ -126,7 +126,7 @@ def onsets(table: pd.DataFrame, paths: Sequence[Path]) -> pd.DataFrame:
 
 def _same_path(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     group = table["group"].isna() if path.group is None else table["group"] == path.group
-    return table[(table["method"] == path.method) & group & (table["proxy"] == path.proxy)]
+    return table[(table["method"] == path.columns["method"]) & group & (table["proxy"] == path.proxy)]
 
 
 def _onset(along: pd.DataFrame, gold_peak: float) -> dict[str, object]:

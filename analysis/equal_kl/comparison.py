@@ -18,7 +18,7 @@ the same proxy, then policy seeds within each. KL is resampled with the scores: 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,12 +30,12 @@ from analysis.estimators.bootstrap import percentile_interval
 from analysis.pool.best_of_n import RELIABLE_RATIO
 from analysis.pool.curves import PoolCurves, PoolGroup
 from analysis.records.run_curves import RunCurves
+from analysis.records.way import POOL, Way, grouped
 
 Floats = NDArray[np.float64]
 
 KL_GRID = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 """KL at which sides are compared, in nats: each twice the last."""
-POOL = "best_of_n (pool)"
 BASELINE = "rloo"
 """What other methods are compared with, where it was run; otherwise the first method of the experiment."""
 
@@ -50,8 +50,7 @@ COMPARISON_COLUMNS = (
 class Side:
     """What is compared: all seeds of one way of spending KL."""
 
-    name: str
-    """The method, with its group of runs where it has several."""
+    way: Way
     proxy: str
     proxy_pairs: int
     proxy_seeds: tuple[int, ...]
@@ -73,21 +72,14 @@ def path_sides(curves: Sequence[RunCurves], traced: Mapping[str, Traced]) -> lis
     """The completed path runs by group, method and proxy; `traced` is by run_id, one draw of prompts for
     all."""
     paths = [e for e in curves if e.run.control == "path" and e.run.run_id in traced]
-    names = side_names((each.run.method, each.run.group) for each in paths)
+    ways = grouped((each.run.way, each.run.group) for each in paths)
     sides = []
-    for method, group, proxy in dict.fromkeys((e.run.method, e.run.group, e.run.proxy) for e in paths):
-        mine = [e for e in paths if (e.run.method, e.run.group, e.run.proxy) == (method, group, proxy)]
+    for way, group, proxy in dict.fromkeys((e.run.way, e.run.group, e.run.proxy) for e in paths):
+        mine = [e for e in paths if (e.run.way, e.run.group, e.run.proxy) == (way, group, proxy)]
         seeds = tuple(each.run.proxy_seed for each in mine)
         drawn = [traced[each.run.run_id] for each in mine]
-        sides.append(Side(names[method, group], proxy, mine[0].run.proxy_pairs, seeds, drawn, "evaluation"))
+        sides.append(Side(ways[way, group], proxy, mine[0].run.proxy_pairs, seeds, drawn, "evaluation"))
     return sides
-
-
-def side_names(runs: Iterable[tuple[str, str | None]]) -> dict[tuple[str, str | None], str]:
-    """(method, group of runs) -> what to call it: the method, with its group where it has several."""
-    keys = list(dict.fromkeys(runs))
-    methods = [method for method, _ in keys]
-    return {(m, g): f"{m} ({g})" if methods.count(m) > 1 else m for m, g in keys}
 
 
 def pool_sides(groups: Sequence[PoolGroup[PoolCurves]], pairs: Mapping[str, int]) -> list[Side]:
@@ -183,8 +175,8 @@ def compare(
         return pd.DataFrame(columns=list(COMPARISON_COLUMNS))
     frame = pd.concat(rows, ignore_index=True).assign(
         between="methods" if same else "proxies", proxy=a.proxy if same else f"{a.proxy}, {b.proxy}",
-        method=a.name if a.name == b.name else f"{a.name}, {b.name}",
-        a=a.name if same else a.proxy, b=b.name if same else b.proxy,
+        method=str(a.way) if a.way == b.way else f"{a.way}, {b.way}",
+        a=str(a.way) if same else a.proxy, b=str(b.way) if same else b.proxy,
         runs_a=len(a.proxy_seeds), runs_b=len(b.proxy_seeds), proxy_seeds_a=len(set(a.proxy_seeds)),
         proxy_seeds_b=len(set(b.proxy_seeds)), paired=paired,
     )  # fmt: skip
@@ -203,13 +195,13 @@ def default_pairs(sides: Sequence[Side]) -> list[tuple[Side, Side]]:
     readable."""
     paths = [side for side in sides if side.prompts != "pool"]
     # The method itself comes before groups of it: those are what it is to be compared with.
-    own = sorted(paths, key=lambda side: (side.name.split(" (")[0] != BASELINE, side.name != BASELINE))
+    own = sorted(paths, key=lambda side: (side.way.method != BASELINE, side.way != Way(BASELINE)))
     first = own[0] if own else None
     pairs = []
-    for base in (side for side in paths if first is not None and side.name == first.name):
+    for base in (side for side in paths if first is not None and side.way == first.way):
         pairs += [(side, base) for side in sides if side.proxy == base.proxy and side is not base]
-    for name in dict.fromkeys(side.name for side in sides):
-        mine = sorted((side for side in sides if side.name == name), key=lambda side: side.proxy_pairs)
+    for way in dict.fromkeys(side.way for side in sides):
+        mine = sorted((side for side in sides if side.way == way), key=lambda side: side.proxy_pairs)
         pairs += [(side, mine[-1]) for side in mine[:-1]]
     return pairs
 

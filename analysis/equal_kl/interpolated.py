@@ -69,7 +69,7 @@ def checkpoint_table(traced: Mapping[str, Traced], runs: Sequence[Run]) -> pd.Da
                 lo, hi = percentile_interval(spread - resampled[:, 0])
                 place = curve.between.kl.index(each.kl)
                 rows.append({
-                    **{name: getattr(run, name) for name in CHECKPOINT_COLUMNS[:6]},
+                    **run.settings(*CHECKPOINT_COLUMNS[:6]),
                     "kl": each.kl, "kl_measured": curve.between.curve.d[place] ** 2, "step_a": each.step_a,
                     "step_b": each.step_b, "alpha": each.alpha, "score": score, "checkpoints": value,
                     "points": points, "difference": value - points, "lo": lo, "hi": hi,

@@ -140,7 +140,7 @@ def _rows(each: RunCurves, counts: Floats) -> list[dict[str, object]]:
         name: each.sums[name].replicate(counts)
         for name in ("kl", "k1", "k2", "k3", "kl_reverse", "k1_clamped", "k2_prompt", "length")
     }
-    head = {"run_id": each.run.run_id, "method": each.run.method, "control": each.run.control,
+    head = {"run_id": each.run.run_id, "method": str(each.run.way), "control": each.run.control,
             "proxy": each.run.proxy}  # fmt: skip
     ours = kl[last] if peak is None else kl[peak]
     rows = []

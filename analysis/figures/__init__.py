@@ -1,4 +1,4 @@
-"""The figures: one file each, one line here. Tables in; a figure and exactly the numbers in it out."""
+"""The figures: one file each, one line here. Material in; a drawing, or the reason for none, out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from analysis.figures import (
     audits,
     budgets,
     contagion,
-    dose_maps,
     emergence,
     equal_kl,
     forecast,
@@ -27,10 +26,9 @@ from analysis.figures import (
     spectrum,
     steps,
     sycophancy,
-    sycophancy_steps,
 )
 from analysis.figures.behaviours import figure
-from analysis.figures.drawing.plot import Material, Plot
+from analysis.figures.drawing.plot import Drawing, Material, Plot, Reason
 from analysis.figures.drawing.style import paper_style, save
 
 FIGURES: dict[str, Plot] = {
@@ -44,12 +42,10 @@ FIGURES: dict[str, Plot] = {
     "forecast": forecast.PLOT,
     "steps": steps.PLOT,
     "sycophancy": sycophancy.PLOT,
-    "sycophancy_steps": sycophancy_steps.PLOT,
     "spectrum": spectrum.PLOT,
     "emergence": emergence.PLOT,
     "predicted_behaviour": predicted_behaviour.PLOT,
     "contagion": contagion.PLOT,
-    "dose_maps": dose_maps.PLOT,
     "knowing": knowing.PLOT,
     "ledger": ledger.PLOT,
     "budgets": budgets.PLOT,
@@ -85,14 +81,13 @@ def _draw_each(material: Material, folder: Path) -> Iterator[Drawn]:
     )
     for name, plot in FIGURES.items():
         stem = folder / name
-        missing = plot.lacks(material)
-        if missing is not None:
-            yield Drawn(name, plot, stem, skipped=missing)
-            continue
         with paper_style():
-            figure, data = plot.draw(material)
-            save(figure, data, stem, title=plot.title, provenance=provenance)
-        yield Drawn(name, plot, stem, caption=plot.caption(material))
+            drawing = plot.draw(material)
+            if isinstance(drawing, Drawing):
+                save(drawing.figure, drawing.data, stem, title=plot.title, provenance=provenance)
+                yield Drawn(name, plot, stem, caption=drawing.caption)
+            else:
+                yield Drawn(name, plot, stem, skipped=drawing)
 
 
-__all__ = ["FIGURES", "Drawn", "Material", "Plot", "draw_all"]
+__all__ = ["FIGURES", "Drawing", "Drawn", "Material", "Plot", "Reason", "draw_all"]

@@ -1,39 +1,71 @@
-"""Runs that were told how much KL to spend: how much they spent, and what it bought."""
+"""Runs that were given an amount of KL to spend: how much they spent, and what it bought."""
 
 from __future__ import annotations
+
+import textwrap
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from analysis.figures.drawing.plot import Material, Plot
-from analysis.figures.drawing.style import NATS, SD, canvas
+from analysis.figures.behaviours.controls import headline_of
+from analysis.figures.drawing.lines import marks, zero_line
+from analysis.figures.drawing.panels import Cell, grid_of_panels
+from analysis.figures.drawing.path_rows import by_pairs
+from analysis.figures.drawing.plot import Drawing, Material, Plot, Reason
+from analysis.figures.drawing.style import COLORS, MARKERS, NATS, SD, Look
 from analysis.tables.runs import BUDGET_TOLERANCE as TOLERANCE
 
-OUTCOMES = ("gold", "oracle", "sycophancy")
 COLUMNS = [
-    "run_id",
-    "proxy",
-    "proxy_pairs",
-    "seed",
-    "budget",
-    "kl_measured",
-    "missed",
-    "quantity",
-    "value",
-    "lo",
-    "hi",
+    *("run_id", "proxy", "proxy_pairs", "seed", "budget", "kl_measured", "missed"),
+    *("quantity", "value", "lo", "hi"),
 ]
-COLORS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7")
-MARKERS = "osD^"
 
 
-def numbers(material: Material) -> pd.DataFrame:
+def draw(material: Material) -> Drawing | Reason:
+    """First panel: measured against target KL. One more for each outcome, at the KL that was really spent."""
+    if material.tables.budgets.empty:
+        return "no run was given a KL budget"
+    behaviour = material.experiment.headline_behaviour
+    outcomes = ("gold", "oracle", behaviour)
+    data = _numbers(material.tables.budgets, ("kl", *outcomes))
+    if not data["value"].notna().any():
+        return "no run with a KL budget left a measured point"
+    looks = {
+        proxy: Look(
+            f"{proxy} proxy, {int(pairs):,} pairs", COLORS[place % len(COLORS)], "none", MARKERS[place]
+        )
+        for place, (proxy, pairs) in enumerate(by_pairs(data).items())
+    }
+
+    def panel(quantity: str, cell: Cell) -> None:
+        rows, ax = data[data["quantity"] == quantity], cell.ax
+        if quantity == "kl":
+            _targets(ax, rows)
+        x = "budget" if quantity == "kl" else "kl_measured"
+        for proxy, look in looks.items():
+            mine = rows[rows["proxy"] == proxy]
+            marks(ax, mine[x], mine, look, mine["missed"].astype(bool))
+        if quantity == "kl":
+            return
+        ax.set_xlim(left=0)
+        ax.set_xlabel(f"measured {NATS}")
+        if quantity == behaviour:
+            ax.set_ylabel(textwrap.fill(f"share of prompts on which it {headline_of(behaviour).label}", 30))
+            ax.set_ylim(-0.03, 1.03)
+        else:
+            zero_line(ax)
+            ax.set_ylabel(f"{quantity} score ({SD})")
+
+    found = [name for name in ("kl", *outcomes) if name in set(data["quantity"])]
+    figure = grid_of_panels(found, panel, row_height=1.8, share_x=False, share_y=False)
+    return Drawing(figure, data, _caption(data))
+
+
+def _numbers(runs: pd.DataFrame, quantities: tuple[str, ...]) -> pd.DataFrame:
     """Long rows (`COLUMNS`): for each run with a budget its measured KL and what it reached there."""
-    runs = material.tables.budgets
     blocks = []
-    for quantity in ("kl", *OUTCOMES):
+    for quantity in quantities:
         if quantity not in runs or not runs[quantity].notna().any():
             continue
         block = runs.assign(quantity=quantity, value=runs[quantity].astype(float))
@@ -44,53 +76,15 @@ def numbers(material: Material) -> pd.DataFrame:
     return pd.concat(blocks, ignore_index=True) if blocks else pd.DataFrame(columns=COLUMNS)
 
 
-def draw(material: Material) -> tuple[Figure, pd.DataFrame]:
-    """First panel: measured against target KL. One more for each outcome, at the KL that was really spent."""
-    data = numbers(material)
-    outcomes = [name for name in OUTCOMES if name in set(data["quantity"])]
-    panels = 1 + len(outcomes)
-    columns = 2 if panels > 1 else 1
-    rows = -(-panels // columns)
-    fig, axes = canvas(rows, columns, row_height=1.8)
-    places = list(axes.flat)
-    _targets(places[0], data[data["quantity"] == "kl"])
-    for ax, quantity in zip(places[1:], outcomes, strict=False):
-        _outcome(ax, data[data["quantity"] == quantity], quantity)
-    for ax in places[panels:]:
-        ax.remove()
-    handles, labels = places[0].get_legend_handles_labels()
-    fig.legend(handles, labels, loc="outside upper center", ncols=3)
-    return fig, data
-
-
-def _groups(data: pd.DataFrame) -> list[tuple[str, pd.DataFrame, str, str, float]]:
-    """(label, rows, colour, marker, size) per proxy; sizes fall, so what coincides stays visible."""
-    order = data.sort_values(["proxy_pairs", "proxy"]).drop_duplicates("proxy")
-    return [
-        (
-            f"{row['proxy']} proxy, {int(row['proxy_pairs']):,} pairs",
-            data[data["proxy"] == row["proxy"]],
-            COLORS[i % 4],
-            MARKERS[i % 4],
-            max(7.0 - 2.5 * i, 2.5),
-        )
-        for i, row in enumerate(order.to_dict("records"))
-    ]
-
-
-def _targets(ax: Axes, data: pd.DataFrame) -> None:
-    longest = 1.12 * float(np.nanmax(data[["budget", "value"]].to_numpy()))
+def _targets(ax: Axes, rows: pd.DataFrame) -> None:
+    longest = 1.12 * float(np.nanmax(rows[["budget", "value"]].to_numpy()))
     line = np.array([0.0, longest])
     ax.plot(line, line, color="0.5", linewidth=0.8, zorder=0)
     ax.fill_between(line, (1 - TOLERANCE) * line, (1 + TOLERANCE) * line, color="0.9", linewidth=0, zorder=-1,
                     label=f"within {TOLERANCE:.0%} of the budget")  # fmt: skip
-    for label, rows, color, marker, size in _groups(data):
-        _mark(ax, rows["budget"], rows, color, marker, size, label)
-    for row in (
-        data[data["missed"] & data["value"].notna()].drop_duplicates(["proxy", "budget"]).to_dict("records")
-    ):
-        place = (row["budget"], row["value"])
-        ax.annotate("missed", place, xytext=(-6, 0), textcoords="offset points", ha="right",
+    missed = rows[rows["missed"] & rows["value"].notna()].drop_duplicates(["proxy", "budget"])
+    for place in missed[["budget", "value"]].itertuples(index=False):
+        ax.annotate("missed", tuple(place), xytext=(-6, 0), textcoords="offset points", ha="right",
                     va="center", fontsize=7)  # fmt: skip
     ax.set_xlim(0, longest)
     ax.set_ylim(0, longest)
@@ -98,57 +92,16 @@ def _targets(ax: Axes, data: pd.DataFrame) -> None:
     ax.set_ylabel("measured KL (nats)")
 
 
-def _outcome(ax: Axes, data: pd.DataFrame, quantity: str) -> None:
-    for label, rows, color, marker, size in _groups(data):
-        _mark(ax, rows["kl_measured"], rows, color, marker, size, label)
-    ax.set_xlim(left=0)
-    ax.set_xlabel(f"measured {NATS}")
-    if quantity == "sycophancy":
-        ax.set_ylabel("sycophancy (share of\nknown facts)")
-        ax.set_ylim(-0.03, 1.03)
-    else:
-        ax.axhline(0, color="0.75", linewidth=0.6, zorder=0)
-        ax.set_ylabel(f"{quantity} score\n({SD})")
-
-
-def _mark(
-    ax: Axes, x: pd.Series, rows: pd.DataFrame, color: str, marker: str, size: float, label: str
-) -> None:
-    """Filled where the budget was met, open where it was missed, with an interval where there is one."""
-    spread = np.stack([rows["value"] - rows["lo"], rows["hi"] - rows["value"]])
-    ax.errorbar(
-        x, rows["value"], yerr=np.nan_to_num(spread.clip(min=0)), fmt="none", ecolor=color, elinewidth=0.9
-    )
-    met = ~rows["missed"].astype(bool)
-    ax.plot(
-        x[met], rows["value"][met], color=color, marker=marker, linestyle="none", markersize=size, label=label
-    )
-    ax.plot(x[~met], rows["value"][~met], color=color, marker=marker, linestyle="none", markersize=size,
-            markerfacecolor="white")  # fmt: skip
-
-
-def caption(material: Material) -> str:
-    data = numbers(material)
+def _caption(data: pd.DataFrame) -> str:
     runs = data[data["quantity"] == "kl"]
     unmeasured = int(runs["value"].isna().sum())
     missed = int((runs["missed"] & runs["value"].notna()).sum())
-    text = (
-        "Runs that a controller held at a KL budget. Top left: the KL measured on the evaluation prompts "
-        "against the "
-        f"budget; the grey wedge is ±{TOLERANCE:.0%}, open markers lie outside it. Other panels: what each "
-        f"run had "
-        f"reached at the KL it really spent, with 95 % intervals over prompts. {missed} of {len(runs)} runs "
-        f"missed "
-        f"their budget by more than {TOLERANCE:.0%}"
-    )
-    return text + (f"; {unmeasured} left no measurement and are not drawn." if unmeasured else ".")
-
-
-def lacks(material: Material) -> str | None:
-    if material.tables.budgets.empty:
-        return "no run was given a KL budget"
     return (
-        None if numbers(material)["value"].notna().any() else "no run with a KL budget left a measured point"
+        "Runs that a controller held at a KL budget. Top left: the KL measured on the evaluation prompts "
+        f"against the budget; the grey wedge is ±{TOLERANCE:.0%}, open markers lie outside it. Other panels: "
+        "what each run had reached at the KL it really spent, with 95 % intervals over prompts. "
+        f"{missed} of {len(runs)} runs missed their budget by more than {TOLERANCE:.0%}"
+        + (f"; {unmeasured} left no measurement and are not drawn." if unmeasured else ".")
     )
 
 
@@ -156,11 +109,7 @@ PLOT = Plot(
     title="Spending a KL budget, and what it bought",
     description=(
         "Scatter plots: measured against target KL for every run with a budget, then gold score, oracle "
-        "score and "
-        "sycophancy against the KL measured."
+        "score and the headline behaviour against the KL measured."
     ),
-    requirement="needs runs under target control",
-    lacks=lacks,
     draw=draw,
-    caption=caption,
 )

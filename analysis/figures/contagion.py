@@ -5,28 +5,47 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from analysis.figures.drawing.plot import Material, Plot
-from analysis.figures.drawing.style import canvas
+from analysis.figures.drawing.panels import Cell, grid_of_panels
+from analysis.figures.drawing.plot import Drawing, Material, Plot, Reason
+from analysis.figures.drawing.style import DIVERGING
 
-SHADES = "RdBu_r"
 LEAST = 0.2
-"""The colours span at least this change of a rate."""
+"""The colors span at least this change of a rate."""
 
 
-def draw(material: Material) -> tuple[Figure, pd.DataFrame]:
+def draw(material: Material) -> Drawing | Reason:
+    """A matrix of numbers per way of optimising."""
     data = material.tables.behaviour.contagion
-    names = list(dict.fromkeys(data["name"]))
-    tallest = data["proxy"].nunique()
-    fig, axes = canvas(len(names), 1, row_height=1.5 + 0.24 * tallest)
+    if data.empty:
+        return (
+            "needs proxies with a dose of `bias`, one of them 0 (the clean annotator), and paths against "
+            "each that reach a common KL"
+        )
     limit = max(LEAST, float(data["difference"].abs().max()))
-    for ax, name in zip(axes[:, 0], names, strict=True):
-        _matrix(ax, data[data["name"] == name], limit)
-        kl = data.loc[data["name"] == name, "kl"]
-        at = f"{kl.min():g}" if kl.nunique() == 1 else f"{kl.min():g} to {kl.max():g}"
-        ax.set_title(f"{name}, at KL {at} nats")
-    return fig, data
+
+    def panel(name: str, cell: Cell) -> None:
+        rows = data[data["name"] == name]
+        _matrix(cell.ax, rows, limit)
+        low, high = rows["kl"].min(), rows["kl"].max()
+        cell.ax.set_title(
+            f"{name}, at KL {low:g} nats" if low == high else f"{name}, at KL {low:g} to {high:g} nats"
+        )
+
+    figure = grid_of_panels(
+        list(dict.fromkeys(data["name"])), panel, across=1, share_x=False, share_y=False,
+        row_height=1.5 + 0.24 * data["proxy"].nunique(),
+    )  # fmt: skip
+    clean = " and ".join(dict.fromkeys(data["clean"]))
+    seeds = sorted({*data["runs"], *data["runs_clean"]})
+    caption = (
+        "Every row is a proxy whose annotator has exactly one bias, every column a behaviour: its change "
+        f"under that proxy minus its change under the clean one ({clean}), as a difference of rates, where "
+        "both policies have spent the same KL. Colored: the interval excludes zero with all cells of the "
+        "panel taken together (95 %, paired by prompt); grey: it does not. Off the row's own bias, color "
+        f"is contagion. {' or '.join(map(str, seeds))} run{'' if seeds == [1] else 's'} (seeds) per proxy."
+    )
+    return Drawing(figure, data, caption)
 
 
 def _matrix(ax: Axes, rows: pd.DataFrame, limit: float) -> None:
@@ -37,7 +56,7 @@ def _matrix(ax: Axes, rows: pd.DataFrame, limit: float) -> None:
     ax.set_facecolor("0.88")
     ax.pcolormesh(
         np.ma.masked_where(~sure.to_numpy(), grid.to_numpy(dtype=float)),
-        cmap=SHADES, vmin=-limit, vmax=limit, edgecolors="white", linewidth=1,
+        cmap=DIVERGING, vmin=-limit, vmax=limit, edgecolors="white", linewidth=1,
     )  # fmt: skip
     for (y, x), value in np.ndenumerate(grid.to_numpy(dtype=float)):
         if np.isfinite(value):
@@ -56,38 +75,11 @@ def _matrix(ax: Axes, rows: pd.DataFrame, limit: float) -> None:
     ax.spines[:].set_visible(False)
 
 
-def lacks(material: Material) -> str | None:
-    if material.tables.behaviour.contagion.empty:
-        return (
-            "needs proxies with a dose of `bias`, one of them 0 (the clean annotator), and paths against "
-            "each that reach a common KL"
-        )
-    return None
-
-
-def caption(material: Material) -> str:
-    data = material.tables.behaviour.contagion
-    clean = " and ".join(dict.fromkeys(data["clean"]))
-    seeds = sorted({*data["runs"], *data["runs_clean"]})
-    return (
-        "Every row is a proxy whose annotator has exactly one bias, every column a behaviour: its change "
-        "under "
-        f"that proxy minus its change under the clean one ({clean}), as a difference of rates, where both "
-        f"policies "
-        "have spent the same KL. Coloured: the interval excludes zero with all cells of the panel taken "
-        "together (95 %, paired by prompt); grey: it does not. Off the row's own bias, colour is contagion. "
-        f"{' or '.join(map(str, seeds))} run{'' if seeds == [1] else 's'} (seeds) per proxy."
-    )
-
-
 PLOT = Plot(
     title="Contagion: one bias, all behaviours",
     description=(
         "A matrix of numbers, biased annotators in rows and behaviours in columns: the change of the "
-        "behaviour beyond that under a clean annotator at the same KL, coloured where it is beyond chance."
+        "behaviour beyond that under a clean annotator at the same KL, colored where it is beyond chance."
     ),
-    requirement="needs proxies with a dose of `bias`",
-    lacks=lacks,
     draw=draw,
-    caption=caption,
 )

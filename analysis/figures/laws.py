@@ -5,40 +5,82 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from analysis.figures.drawing.lines import zero_line
-from analysis.figures.drawing.method_looks import method_label
-from analysis.figures.drawing.plot import Material, Plot
-from analysis.figures.drawing.small_multiples import MANY, TITLE, case_title, small_multiples
-from analysis.figures.drawing.style import SD, Look, canvas, shared_legend, sqrt_kl_axis
+from analysis.figures.drawing.lines import mark_place, zero_line
+from analysis.figures.drawing.panels import FEW, Cell, grid_of_panels
+from analysis.figures.drawing.plot import Drawing, Material, Plot, Reason
+from analysis.figures.drawing.style import (
+    BLACK,
+    BLUE,
+    DASH_DOTTED,
+    DASHED,
+    DOTTED,
+    GREEN,
+    PINK,
+    RED,
+    SD,
+    SOLID,
+    Look,
+    sqrt_kl_axis,
+)
+from analysis.figures.drawing.way_looks import way_looks
 from analysis.laws.forms import LAWS
+from analysis.records.way import POOL
 
 FORMS = {
-    "best_of_n": Look("d(α − βd)", "#0072B2", (0, (4, 1.5)), ""),
-    "rl": Look("d(α − β log d)", "#D55E00", "-", ""),
-    "log1p": Look("d(α − β log(1+d))", "#009E73", (0, (5, 1, 1, 1)), ""),
-    "power": Look("d(α − βd$^γ$)", "#CC79A7", (0, (3, 1, 1, 1, 1, 1)), ""),
-    "no_hump": Look("no hump: α(1 − e$^{−κd}$)/κ", "#000000", (0, (1, 1)), ""),
+    "best_of_n": Look("d(α − βd)", BLUE, DASHED, ""),
+    "rl": Look("d(α − β log d)", RED, SOLID, ""),
+    "log1p": Look("d(α − β log(1+d))", GREEN, DASH_DOTTED, ""),
+    "power": Look("d(α − βd$^γ$)", PINK, (0, (3, 1, 1, 1, 1, 1)), ""),
+    "no_hump": Look("no hump: α(1 − e$^{−κd}$)/κ", BLACK, DOTTED, ""),
 }
 REGION = "region of alpha and beta"
 
 
-def _curves(material: Material) -> list[str]:
-    """Gold curves to which at least one form was fitted, in the order of the tables."""
-    lines = material.tables.law_lines
+def draw(material: Material) -> Drawing | Reason:
+    """Per gold curve: forms and points and, where there is room, the joint region of (α, β)."""
+    tables = material.tables
+    curves = _curves(material)
+    if not curves:
+        return "no gold curve has enough points for a law"
+    with_region = len(curves) <= FEW
+    data = _numbers(material, list(curves), with_region=with_region)
+    looks = way_looks(material.experiment.ways)
+    best = tables.law_scores[tables.law_scores["best"].astype(bool)].groupby("curve")["law"].agg(set)
+
+    def panels(curve: str, cell: Cell) -> None:
+        rows, fit = data[data["curve"] == curve], curves[curve]
+        _forms(cell.axes[0], rows, best.get(curve, set()))
+        sqrt_kl_axis(
+            cell.axes[0], float(rows.loc[rows["quantity"] == "measured", "d"].max()), top=with_region
+        )
+        method = str(POOL) if fit["law"] == "best_of_n" else fit["method"]
+        cell.axes[0].set_title(f"{looks[method].label}\n{fit['proxy']} proxy")
+        cell.axes[0].set_ylabel(f"gold ({SD})")
+        if with_region:
+            _region(cell.axes[1], rows[rows["quantity"] == REGION], fit)
+
+    figure = grid_of_panels(
+        list(curves), panels, panels=2 if with_region else 1, share_x=False, share_y=False,
+        legend_columns=3,
+    )  # fmt: skip
+    return Drawing(figure, data, _caption(material, list(curves), with_region=with_region))
+
+
+def _curves(material: Material) -> dict[str, Mapping[Any, Any]]:
+    """The rows of `fits`, by curve, of gold curves to which at least one form was fitted, in the order of the
+    tables."""
+    fits, lines = material.tables.fits, material.tables.law_lines
     fitted = set(lines["curve"]) if len(lines) else set()
-    points = material.tables.law_points
-    names = points["curve"].drop_duplicates() if len(points) else ()
-    return [name for name in names if name in fitted and name.endswith("/gold")]
+    gold = fits[(fits["score"] == "gold") & fits["curve"].isin(fitted)]
+    return {str(row["curve"]): row for row in gold.to_dict("records")}
 
 
-def numbers(material: Material) -> pd.DataFrame:
+def _numbers(material: Material, curves: list[str], *, with_region: bool) -> pd.DataFrame:
     """Rows of curve, quantity (a law, "measured" or the region), d or α, value or β, lo, hi, held_out."""
-    tables, wanted = material.tables, _curves(material)
+    tables = material.tables
     points = tables.law_points.rename(columns={"measured": "value"}).assign(quantity="measured")
     points["lo"], points["hi"] = (points["value"] + sign * 1.96 * points["se"] for sign in (-1, 1))
     lines = tables.law_lines.rename(columns={"law": "quantity"})
@@ -46,57 +88,21 @@ def numbers(material: Material) -> pd.DataFrame:
     columns = ["curve", "quantity", "d", "kl", "value", "lo", "hi", "held_out"]
     frames = [frame.reindex(columns=columns) for frame in (points, lines, regions) if len(frame)]
     rows = pd.concat([frame.astype({"held_out": object}) for frame in frames], ignore_index=True)
-    drawn = rows["curve"].isin(wanted) & ((rows["quantity"] != REGION) | (len(wanted) <= MANY))
+    drawn = rows["curve"].isin(curves) & ((rows["quantity"] != REGION) | with_region)
     return rows[drawn].reset_index(drop=True)
 
 
-def draw(material: Material) -> tuple[Figure, pd.DataFrame]:
-    """One row per gold curve: forms and points on the left, the joint region of (α, β) on the right."""
-    data, curves = numbers(material), _curves(material)
-    if len(curves) > MANY:
-        return _many(material, data, curves), data
-    fig, axes = canvas(len(curves), 2, width_ratios=(1.9, 1))
-    for row, name in enumerate(curves):
-        left, right = axes[row]
-        rows = data[data["curve"] == name]
-        _forms(left, rows, material)
-        method, proxy, _ = name.split("/")
-        how = "best of n" if method == "best_of_n" else method_label(method)
-        left.set_ylabel(f"{how}, {proxy} proxy\ngold ({SD})")
-        _region(right, rows[rows["quantity"] == REGION], _fit(material, name))
-    shared_legend(fig, axes[:, :1], columns=3)
-    return fig, data
-
-
-def _many(material: Material, data: pd.DataFrame, curves: list[str]) -> Figure:
-    """The forms alone: of so many curves the joint regions are in their table."""
-    fig, cells = small_multiples(len(curves), sharex=False, sharey=False)
-    for cell, name in zip(cells, curves, strict=True):
-        ax = cell.axes[0]
-        _forms(ax, data[data["curve"] == name], material, top=False, bottom=cell.bottom)
-        ax.set_title(case_title(*name.split("/")[:2]), fontsize=TITLE)
-        if cell.left:
-            ax.set_ylabel(f"gold ({SD})")
-    shared_legend(fig, np.array([cell.axes for cell in cells]), columns=3)
-    return fig
-
-
-def _forms(
-    ax: Axes, rows: pd.DataFrame, material: Material, *, top: bool = True, bottom: bool = True
-) -> None:
+def _forms(ax: Axes, rows: pd.DataFrame, best: set[str]) -> None:
     zero_line(ax)
-    sqrt_kl_axis(ax, float(rows.loc[rows["quantity"] == "measured", "d"].max()), top=top, bottom=bottom)
-    scores = material.tables.law_scores
-    scores = scores[(scores["curve"] == rows["curve"].iloc[0]) & scores["best"].astype(bool)]
-    measured = rows[rows["quantity"] == "measured"]
     for law, look in FORMS.items():
         line = rows[rows["quantity"] == law]
-        if len(line):
-            best = law in set(scores["law"])
-            ax.plot(line["d"], line["value"], color=look.color, linestyle=look.line, label=look.label,
-                    linewidth=1.8 if best else 1.0)  # fmt: skip
-            if best:
-                ax.fill_between(line["d"], line["lo"], line["hi"], color=look.color, alpha=0.14, linewidth=0)
+        if line.empty:
+            continue
+        ax.plot(line["d"], line["value"], color=look.color, linestyle=look.line, label=look.label,
+                linewidth=1.8 if law in best else 1.0)  # fmt: skip
+        if law in best:
+            ax.fill_between(line["d"], line["lo"], line["hi"], color=look.color, alpha=0.14, linewidth=0)
+    measured = rows[rows["quantity"] == "measured"]
     for held, face, label in ((False, "0.3", "measured, fitted"), (True, "white", "measured, held out")):
         mine = measured[measured["held_out"].astype(bool) == held]
         error = (mine["value"] - mine["lo"], mine["hi"] - mine["value"])
@@ -104,15 +110,10 @@ def _forms(
                     markersize=3.2, elinewidth=0.5, label=label)  # fmt: skip
     inside = measured[~measured["held_out"].astype(bool)]["d"].max()
     outside = measured[measured["held_out"].astype(bool)]["d"].min()
-    ax.axvline((inside + outside) / 2, color="0.5", linewidth=0.7, linestyle=(0, (2, 2)))
+    mark_place(ax, (inside + outside) / 2)
     # Forms that fall without end must not press the measured points flat.
     low, high = measured["lo"].min(), measured["hi"].max()
     ax.set_ylim(min(0.0, low) - 0.3 * (high - low), high + 0.3 * (high - low))
-
-
-def _fit(material: Material, curve: str) -> Mapping[Any, Any]:
-    fits = material.tables.fits
-    return fits[fits["curve"] == curve].to_dict("records")[0]
 
 
 def _region(ax: Axes, outline: pd.DataFrame, fit: Mapping[Any, Any]) -> None:
@@ -127,40 +128,35 @@ def _region(ax: Axes, outline: pd.DataFrame, fit: Mapping[Any, Any]) -> None:
     ax.plot(outline["d"], outline["value"], color=look.color, linewidth=0.8)
     ax.plot(fit["alpha"], fit["beta"], "o", color=look.color)
     zero_line(ax)
-    ax.set_title(f"{LAWS[fit['law']].formula}, all points", fontsize=7.5)
+    ax.set_title(f"{LAWS[fit['law']].formula}, all points")
 
 
-def caption(material: Material) -> str:
+def _caption(material: Material, curves: list[str], *, with_region: bool) -> str:
     scores = material.tables.law_scores
-    best = scores[scores["best"].astype(bool) & scores["curve"].isin(_curves(material))]
-    leads = [
-        f"{row['curve']}: {LAWS[row['law']].formula}, ahead by "
-        f"{row['margin']:.2f} ± {1.96 * row['margin_se']:.2f}"
-        for row in best[best["margin"].notna()].to_dict("records")
-    ]
-    ahead = (
-        f"Best held-out log score per point, and its lead over the next form (± 95 %): {'; '.join(leads)}. "
-        if leads
-        else "Too few points lie beyond the cut to compare the forms. "
+    best = scores[scores["best"].astype(bool) & scores["curve"].isin(curves) & scores["margin"].notna()]
+    leads = "; ".join(
+        f"{row['curve']}: {LAWS[row['law']].formula}, ahead by {row['margin']:.2f} ± "
+        f"{1.96 * row['margin_se']:.2f}"
+        for row in best.to_dict("records")
     )
-    if len(_curves(material)) > MANY:
-        where, region = "", "Joint regions of α and β are in the table `fit_regions`;"
-        ahead = "How far the best leads is in the table `law_scores`. "
+    if not with_region:
+        ahead = "How far the best leads is in the table `law_scores`."
+        region = "Joint regions of α and β are in the table `fit_regions`;"
     else:
-        where, region = (
-            "Left: ",
-            ("Right: the joint 95 % region of α and β of the method's published law, fitted to all points;"),
+        ahead = (
+            f"Best held-out log score per point, and its lead over the next form (± 95 %): {leads}."
+            if leads
+            else "Too few points lie beyond the cut to compare the forms."
+        )
+        region = (
+            "Right: the joint 95 % region of α and β of the method's published law, fitted to all points;"
         )
     return (
-        f"{where}Gold points up to 60 % of the √KL reached (filled; dashed line: the cut), every form fitted "
-        f"to them, and drawn on over the held-out rest (open). {ahead}The best form is bold, with its 95 % "
-        f"band; bars are 95 % intervals. {region} a peak is reported only where the interval of β alone "
-        "excludes 0. The scales of the panels differ."
+        f"{'Left: ' if with_region else ''}Gold points up to 60 % of the √KL reached (filled; dashed line: "
+        f"the cut), every form fitted to them, and drawn on over the held-out rest (open). {ahead} The best "
+        f"form is bold, with its 95 % band; bars are 95 % intervals. {region} a peak is reported only where "
+        "the interval of β alone excludes 0. The scales of the panels differ."
     )
-
-
-def lacks(material: Material) -> str | None:
-    return None if _curves(material) else "no gold curve has enough points for a law"
 
 
 PLOT = Plot(
@@ -169,8 +165,5 @@ PLOT = Plot(
         "Gold against √KL with five fitted forms, the cut between fitted and held-out points, and the joint "
         "region of the two coefficients."
     ),
-    requirement="needs a path run or a best-of-n pool",
-    lacks=lacks,
     draw=draw,
-    caption=caption,
 )

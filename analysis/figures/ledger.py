@@ -5,51 +5,47 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from analysis.behaviour.ledger import REMAINDER
-from analysis.figures.drawing.plot import Material, Plot
+from analysis.figures.drawing.panels import Cell, grid_of_panels
+from analysis.figures.drawing.plot import Drawing, Material, Plot, Reason
 from analysis.figures.drawing.score_rows import seeds_and_prompts
-from analysis.figures.drawing.style import SD, canvas, shared_legend, sqrt_kl_axis
-from analysis.figures.spectrum import shown_paths, side_name
+from analysis.figures.drawing.style import BLUE, GREEN, ORANGE, PINK, RED, SD, SKY, sqrt_kl_axis
+from analysis.figures.spectrum import PATH, path_title, shown_paths, side_name
 
-HUES = {
-    "truth": "#009E73",
-    "agreement": "#D55E00",
-    "confidence": "#0072B2",
-    "praise": "#CC79A7",
-    "evidence": "#E69F00",
-    "length": "#56B4E9",
-    REMAINDER: "#BBBBBB",
+SOURCES = {
+    "truth": (GREEN, ""),
+    "agreement": (RED, "///"),
+    "confidence": (BLUE, ""),
+    "praise": (PINK, "..."),
+    "evidence": (ORANGE, ""),
+    "length": (SKY, "\\\\\\"),
+    REMAINDER: ("#BBBBBB", "xx"),
 }
-HATCHES = {"agreement": "///", "praise": "...", "length": "\\\\\\", REMAINDER: "xx"}
-"""A second sign beside the colour."""
-COLUMNS = 2
+"""Color and hatch, a second sign beside it."""
 
 
-def draw(material: Material) -> tuple[Figure, pd.DataFrame]:
+def draw(material: Material) -> Drawing | Reason:
+    """A panel per path: a stack of signed bars at every point."""
     table = material.tables.behaviour.ledger
+    if table.empty:
+        return "no completed path run was both scored and parsed into what answers state and how they say it"
     table = table.assign(name=side_name(table))
-    doses = material.tables.behaviour.spectrum.drop_duplicates("proxy").set_index("proxy")[
-        ["dose_of", "dose"]
-    ]
+    spectrum = material.tables.behaviour.spectrum
+    doses = spectrum.drop_duplicates("proxy").set_index("proxy")[["dose_of", "dose"]]
     shown = shown_paths(table.join(doses, on="proxy"))
-    data = table.merge(shown, on=list(shown))
-    columns = min(COLUMNS, len(shown))
-    fig, axes = canvas(-(-len(shown) // columns), columns, row_height=1.9, sharey=True)
-    for place, (ax, (_, path)) in enumerate(zip(axes.flat, shown.iterrows(), strict=False)):
-        mine = data[(data["name"] == path["name"]) & (data["proxy"] == path["proxy"])]
-        _bars(ax, mine)
-        ax.set_title(f"{path['proxy']}{' (' + path['name'] + ')' if data['name'].nunique() > 1 else ''}")
-        sqrt_kl_axis(
-            ax, float(mine["sqrt_kl"].max()), top=place < columns, bottom=place >= len(shown) - columns
-        )
-    for ax in axes.flat[len(shown) :]:
-        ax.set_visible(False)
-    for row in axes:
-        row[0].set_ylabel(f"gain of proxy reward\n({SD})")
-    shared_legend(fig, axes, columns=4)
-    return fig, data
+    data = table.merge(shown, on=PATH)
+    limit = float(data["sqrt_kl"].max())
+
+    def panel(path: tuple[str, str], cell: Cell) -> None:
+        mine = data[(data["name"] == path[0]) & (data["proxy"] == path[1])]
+        _bars(cell.ax, mine)
+        sqrt_kl_axis(cell.ax, limit, top=cell.top)
+        cell.ax.set_title(path_title(*path, data))
+        cell.ax.set_ylabel(f"gain of proxy reward\n({SD})")
+
+    figure = grid_of_panels(list(shown.itertuples(index=False, name=None)), panel, row_height=1.9)
+    return Drawing(figure, data, _caption(material))
 
 
 def _bars(ax: Axes, rows: pd.DataFrame) -> None:
@@ -61,39 +57,29 @@ def _bars(ax: Axes, rows: pd.DataFrame) -> None:
     width = 0.8 * np.minimum(np.diff(d, prepend=-np.inf), np.diff(d, append=np.inf))
     width = np.clip(width, 0.004 * d.max(), 0.12 * d.max())
     up, down = np.zeros(len(d)), np.zeros(len(d))
-    for source, hue in HUES.items():
+    for source, (color, hatch) in SOURCES.items():
         if source not in table:
             continue
         value = table[source].to_numpy(dtype=float)
         bottom = np.where(value >= 0, up, down)
-        ax.bar(d, value, width, bottom, color=hue, hatch=HATCHES.get(source), edgecolor="white",
-               linewidth=0.2, label=source)  # fmt: skip
+        ax.bar(d, value, width, bottom, color=color, hatch=hatch, edgecolor="white", linewidth=0.2,
+               label=source)  # fmt: skip
         up, down = up + np.maximum(value, 0), down + np.minimum(value, 0)
     ax.plot(d, table.sum(axis=1), color="black", linewidth=0.8, marker="o", markersize=2, label="whole gain")
     ax.axhline(0, color="0.3", linewidth=0.6)
 
 
-def lacks(material: Material) -> str | None:
-    if material.tables.behaviour.ledger.empty:
-        return "no completed path run was both scored and parsed into what answers state and how they say it"
-    return None
-
-
-def caption(material: Material) -> str:
+def _caption(material: Material) -> str:
     gains = material.tables.behaviour.gains
     last = gains.dropna(subset="gain").groupby(["method", "proxy"], sort=False).tail(1)
     left = (last["remainder"] / last["gain"]).where(last["gain"].abs() > 0)
     said = f"{100 * left.min():.0f} to {100 * left.max():.0f} %" if left.notna().any() else "an unknown part"
-    behind = seeds_and_prompts(material).replace(
-        "; bands are 95 % intervals", "; intervals, in the .csv, are"
-    )
     return (
         "The gain of the proxy's reward over the reference policy (dots), shared out among what the parser "
         "sees in the completions: Shapley values of a model of this reward with all interactions of two "
         "features, fitted to every point of the run, prompt by prompt against the reference policy's own "
-        "answer. Bars "
-        f"below zero cost reward. Grey is what the model leaves unexplained: {said} of the gain at the last "
-        f"points. {behind}"
+        f"answer. Bars below zero cost reward. Grey is what the model leaves unexplained: {said} of the "
+        f"gain at the last points. {seeds_and_prompts(material, drawn='in the .csv are')}"
     )
 
 
@@ -104,8 +90,5 @@ PLOT = Plot(
         "proxy's gain that came from truth, agreement, confidence, praise, evidence and length, and what "
         "is unexplained."
     ),
-    requirement="needs parsed outcomes",
-    lacks=lacks,
     draw=draw,
-    caption=caption,
 )

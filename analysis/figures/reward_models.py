@@ -3,46 +3,85 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from analysis.figures.drawing.plot import Material, Plot
-from analysis.figures.drawing.style import canvas, shared_legend
+from analysis.figures.drawing.dot_rows import dot_rows, reference_line
+from analysis.figures.drawing.model_labels import model_labels
+from analysis.figures.drawing.panels import Cell, grid_of_panels
+from analysis.figures.drawing.plot import Drawing, Material, Plot, Reason
+from analysis.figures.drawing.style import (
+    BLACK,
+    COLORS,
+    DASH_DOTTED,
+    DASHED,
+    DOTTED,
+    MARKERS,
+    SOLID,
+    Look,
+)
 
-COLORS = ("#000000", "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00")
 TRUTHS = {"oracle_agreement": "the oracle", "gold_agreement": "gold"}
 """What a card can be compared with, the best first."""
-MARKERS = "oDs^vP"
-LINES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (5, 1, 1, 1)), (0, (1, 1)), (0, (6, 2)), (0, (3, 1)))
+LINES = (SOLID, DASHED, DASH_DOTTED, DOTTED, (0, (6, 2)), (0, (3, 1)))
+PALETTE = (BLACK, *COLORS[:-1])
+"""Gold, which comes first, is black."""
 
 
-def model_label(name: str, pairs: int | None, seeds: int = 1) -> str:
-    """ "gold" or "starved (400 pairs)", with the replicate's seed only where there is more than one."""
-    kind, _, rest = name.partition("/")
-    if kind != "proxy":
-        return name if not pairs else f"{name} ({pairs:,} pairs)"
-    group, _, seed = rest.partition("/")
-    replicate = f", seed {seed}" if seeds > 1 else ""
-    return f"{group} ({pairs:,} pairs{replicate})" if pairs else f"{group}{replicate}"
+def draw(material: Material) -> Drawing | Reason:
+    """Panels: accuracy, calibration, agreement with the best truth at hand, correlation with length."""
+    if not material.experiment.cards:
+        return "the records hold no reward-model card"
+    labels = model_labels(material.experiment)
+    data = _numbers(material, labels)
+    present = set(data["quantity"])
+    truth = next((name for name in TRUTHS if name in present), None)
+    looks = {
+        label: Look(
+            label, PALETTE[place % len(PALETTE)], LINES[place % len(LINES)], MARKERS[place % len(MARKERS)]
+        )
+        for place, label in enumerate(labels.values())
+    }
+    words = {
+        "accuracy": "accuracy on held-out pairs (share)",
+        "reliability": "confidence in the preferred completion",
+        truth: f"agreement with {TRUTHS.get(truth or '')} (share of pairs)",
+        "length_correlation": "correlation of reward with length (r)",
+    }
+
+    def panel(quantity: str, cell: Cell) -> None:
+        mine = data[data["quantity"] == quantity]
+        cell.ax.set_xlabel(words[quantity])
+        if quantity == "reliability":
+            _reliability(cell.ax, mine, looks)
+            return
+        dot_rows(cell.ax, mine, list(looks), colors=[look.color for look in looks.values()],
+                 markers=[look.marker for look in looks.values()])  # fmt: skip
+        if quantity == "length_correlation":
+            reference_line(cell.ax, 0)
+            cell.ax.set_xlim(-1, 1)
+        else:
+            reference_line(cell.ax, 0.5)
+            cell.ax.set_xlim(np.nanmin([0.45, *mine[["value", "lo"]].to_numpy().ravel()]) - 0.02, 1.0)
+
+    figure = grid_of_panels(
+        [name for name in words if name], panel, across=2, share_x=False, share_y=False, legend_columns=3,
+        row_height=1.15 + 0.16 * max(4, len(labels)),
+    )  # fmt: skip
+    drawn = data[data["quantity"].isin([name for name in words if name])].reset_index(drop=True)
+    return Drawing(figure, drawn, _caption(material, truth))
 
 
-def card_label(card: Mapping[str, Any], material: Material) -> str:
-    group = (material.experiment.proxies or {}).get(card.get("proxy") or "", {})
-    return model_label(str(card["name"]), card.get("pairs"), int(group.get("seeds", 1)))
-
-
-def numbers(material: Material) -> pd.DataFrame:
-    """Long: model, label, quantity, x (confidence, for reliability), value, low, high, count."""
-    rows = []
-    for card in sorted(material.experiment.cards, key=lambda card: (card["kind"] != "gold", card["pairs"])):
-        base = {"model": card["name"], "label": card_label(card, material)}
+def _numbers(material: Material, labels: Mapping[str, str]) -> pd.DataFrame:
+    """Long: model, label, quantity, x (confidence, for reliability), value, lo, hi, count."""
+    cards, rows = {str(card["name"]): card for card in material.experiment.cards}, []
+    for name, label in labels.items():
+        card, base = cards[name], {"model": name, "label": label}
         low, high = card.get("accuracy_ci") or (np.nan, np.nan)
         rows.append({**base, "quantity": "accuracy", "value": card.get("accuracy"), "lo": low, "hi": high})
-        for quantity in ("length_correlation", "oracle_agreement", "gold_agreement"):
+        for quantity in ("length_correlation", *TRUTHS):
             if card.get(quantity) is not None:
                 rows.append({**base, "quantity": quantity, "value": card[quantity]})
         for bin_ in card.get("reliability") or []:
@@ -53,80 +92,21 @@ def numbers(material: Material) -> pd.DataFrame:
     return frame.astype({name: float for name in columns[3:]})
 
 
-def draw(material: Material) -> tuple[Figure, pd.DataFrame]:
-    """Panels: accuracy, calibration, agreement with the best truth at hand, correlation with length."""
-    data = numbers(material)
-    truth = _truth(data)
-    labels = list(dict.fromkeys(data["label"]))
-    looks = {label: (COLORS[i % 6], MARKERS[i % 6], LINES[i % 6]) for i, label in enumerate(labels)}
-    fig, axes = canvas(2, 2, row_height=1.15 + 0.16 * max(4, len(labels)))
-    _dots(axes[0, 0], data, "accuracy", looks, names=True)
-    axes[0, 0].set_xlabel("accuracy on held-out pairs (share)")
-    axes[0, 0].axvline(0.5, color="0.6", linewidth=0.7, zorder=0)
-    _reliability(axes[0, 1], data, looks)
-    if truth is None:
-        axes[1, 1].remove()
-        last = axes[1, 0]
-    else:
-        _dots(axes[1, 0], data, truth, looks, names=True)
-        axes[1, 0].set_xlabel(f"agreement with {TRUTHS[truth]} (share of pairs)")
-        axes[1, 0].axvline(0.5, color="0.6", linewidth=0.7, zorder=0)
-        last = axes[1, 1]
-    _dots(last, data, "length_correlation", looks, names=truth is None)
-    last.set_xlabel("correlation of reward with length (r)")
-    last.axvline(0, color="0.6", linewidth=0.7, zorder=0)
-    last.set_xlim(-1, 1)
-    shared_legend(fig, axes[:1, 1:], columns=3)
-    drawn = ["accuracy", "reliability", "length_correlation", truth]
-    return fig, data[data["quantity"].isin([name for name in drawn if name])].reset_index(drop=True)
-
-
-def _truth(data: pd.DataFrame) -> str | None:
-    """The best stand-in for the truth that the cards were compared with."""
-    present = set(data["quantity"])
-    return next((name for name in TRUTHS if name in present), None)
-
-
-def _dots(ax: Axes, data: pd.DataFrame, quantity: str, looks: Mapping[str, Any], *, names: bool) -> None:
-    """A row per model, the first on top; a bar where there is an interval."""
-    labels = list(looks)
-    for row in data[data["quantity"] == quantity].to_dict("records"):
-        color, marker, _ = looks[row["label"]]
-        place = labels.index(row["label"])
-        if np.isfinite(row["lo"]) and np.isfinite(row["hi"]):
-            ax.plot([row["lo"], row["hi"]], [place, place], color=color, linewidth=1.1)
-        dot = {"marker": marker, "linestyle": "none", "markersize": 4.5, "clip_on": False}
-        ax.plot(row["value"], place, color=color, **dot)
-    ax.set_ylim(len(labels) - 0.4, -0.6)
-    ax.set_yticks(range(len(labels)), labels if names else [""] * len(labels))
-    if quantity != "length_correlation":
-        low = np.nanmin([0.45, *data.loc[data["quantity"] == quantity, ["value", "lo"]].to_numpy().ravel()])
-        ax.set_xlim(low - 0.02, 1.0)
-
-
-def _reliability(ax: Axes, data: pd.DataFrame, looks: Mapping[str, Any]) -> None:
+def _reliability(ax: Axes, rows: pd.DataFrame, looks: Mapping[str, Look]) -> None:
     ax.plot([0.5, 1], [0.5, 1], color="0.6", linewidth=0.7, zorder=0)
     ax.text(
         0.98, 0.04, "grey: calibrated", transform=ax.transAxes, ha="right", va="bottom", fontsize=6.5,
         color="0.4",
     )  # fmt: skip
-    for label, rows in data[data["quantity"] == "reliability"].groupby("label", sort=False):
-        color, marker, line = looks[str(label)]
-        ordered = rows.sort_values("x")
-        ax.plot(ordered["x"], ordered["value"], color=color, marker=marker, linestyle=line, label=str(label))
-    ax.set_xlabel("confidence in the preferred completion")
+    for label, line in rows.groupby("label", sort=False):
+        ordered = line.sort_values("x")
+        ax.plot(ordered["x"], ordered["value"], label=str(label), **looks[str(label)].line_kwargs())
     ax.set_ylabel("share right")
 
 
-def caption(material: Material) -> str:
-    data = numbers(material)
+def _caption(material: Material, truth: str | None) -> str:
     pairs = [int(card["heldout_pairs"]) for card in material.experiment.cards if card.get("heldout_pairs")]
-    tested = (
-        f"{min(pairs):,} to {max(pairs):,}"
-        if pairs and min(pairs) != max(pairs)
-        else f"{max(pairs, default=0):,}"
-    )
-    truth = _truth(data)
+    least, most = min(pairs, default=0), max(pairs, default=0)
     against = {
         "oracle_agreement": "agreement is the share of held-out pairs that the model orders as the oracle "
         "does; ",
@@ -135,10 +115,9 @@ def caption(material: Material) -> str:
     }[truth]
     return (
         "Each reward model before anything was optimised against it: accuracy on the labels of its own "
-        "held-out pairs "
-        f"({tested} pairs per model; the bar is the 95 % interval), calibration (a point on the diagonal is "
-        f"right as often "
-        f"as it claims), {against}and how strongly reward goes with length."
+        f"held-out pairs ({f'{least:,}' if least == most else f'{least:,} to {most:,}'} pairs per model; "
+        "the bar is the 95 % interval), calibration (a point on the diagonal is right as often as it "
+        f"claims), {against}and how strongly reward goes with length."
     )
 
 
@@ -146,11 +125,7 @@ PLOT = Plot(
     title="How good the reward models are before anyone exploits them",
     description=(
         "Dot plots of accuracy, agreement and reward-length correlation for every reward model, and a "
-        "reliability "
-        "curve of the share right against the confidence claimed."
+        "reliability curve of the share right against the confidence claimed."
     ),
-    requirement="needs reward-model cards",
-    lacks=lambda material: None if material.experiment.cards else "the records hold no reward-model card",
     draw=draw,
-    caption=caption,
 )

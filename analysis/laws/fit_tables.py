@@ -19,6 +19,7 @@ from analysis.laws.fit import Fit, fit_curve
 from analysis.laws.forms import LAWS, Law
 from analysis.pool.curves import PoolCurves, PoolGroup
 from analysis.records.run_curves import RunCurves
+from analysis.records.way import CurveId, Way
 
 Floats = NDArray[np.float64]
 
@@ -37,8 +38,7 @@ REGION_COLUMNS = ("curve", "alpha", "beta")
 class LawCurve:
     """A curve that a law is fitted to: one score of all path runs of a method and proxy, or of a pool."""
 
-    name: str
-    """`<method>/<proxy>/<gold|oracle>`."""
+    name: CurveId
     law: Law
     """The published law of this method."""
     curve: Curve
@@ -62,26 +62,28 @@ def pool_law_curves(groups: Sequence[PoolGroup[PoolCurves]], rng: np.random.Gene
             runs = [Measured(each.proxy_seed, each.sums["kl"], each.sums[score]) for each in group.replicates]
             law = LAWS["best_of_n"]
             curve = Curve.of(runs, group.counts, rng, law.min_d)
-            found.append(LawCurve(f"best_of_n/{group.proxy}/{score}", law, curve, len(runs), len(runs)))
+            found.append(
+                LawCurve(CurveId(Way("best_of_n"), group.proxy, score), law, curve, len(runs), len(runs))
+            )
     return found
 
 
 def rl_law_curves(curves: Sequence[RunCurves], counts: Floats, rng: np.random.Generator) -> list[LawCurve]:
-    """One curve per method, proxy and score over all its path runs; no other control traces a frontier.
+    """One curve per way, proxy and score over all its path runs; no other control traces a frontier.
 
     A failed run counts for the points it left, if any lies where the law is fitted: to drop it would be
     to fit the survivors. Best-of-n runs are left to the pool, of whose curve they are a few places.
     """
     law, found = LAWS["rl"], []
-    paths = [e for e in curves if e.run.control == "path" and e.run.method.split(" (")[0] != "best_of_n"]
+    paths = [e for e in curves if e.run.control == "path" and e.run.method != "best_of_n"]
     paths = [each for each in paths if _reaches(each, law.min_d)]
-    for method, proxy in dict.fromkeys((each.run.method, each.run.proxy) for each in paths):
-        runs = [each for each in paths if (each.run.method, each.run.proxy) == (method, proxy)]
+    for way, proxy in dict.fromkeys((each.run.way, each.run.proxy) for each in paths):
+        runs = [each for each in paths if (each.run.way, each.run.proxy) == (way, proxy)]
         seeds = {each.run.proxy_seed for each in runs}
         for score in TRUTHS:
             if any(each.measured(score) for each in runs):
                 curve = Curve.of([run_measured(each, score) for each in runs], counts, rng, law.min_d)
-                found.append(LawCurve(f"{method}/{proxy}/{score}", law, curve, len(runs), len(seeds)))
+                found.append(LawCurve(CurveId(way, proxy, score), law, curve, len(runs), len(seeds)))
     return found
 
 
@@ -93,7 +95,7 @@ def _reaches(each: RunCurves, d: float) -> bool:
     return bool((each.sums["kl"].mean() >= d**2).any())
 
 
-def fits(law_curves: Sequence[LawCurve]) -> dict[str, Fitted]:
+def fits(law_curves: Sequence[LawCurve]) -> dict[CurveId, Fitted]:
     """The published law of every curve, fitted to all of it."""
     return {each.name: Fitted(each, fit_curve(each.law, each.curve)) for each in law_curves}
 
@@ -107,12 +109,12 @@ def estimates(fit: Fit) -> dict[str, Any]:
     return row
 
 
-def curve_names(curve: str) -> Mapping[str, str]:
-    """A curve's name and its parts."""
-    return dict(zip(("method", "proxy", "score"), curve.split("/"), strict=True)) | {"curve": curve}
+def curve_names(curve: CurveId) -> Mapping[str, str]:
+    """A curve's name and its parts, as tables have them."""
+    return {"curve": str(curve), "method": str(curve.way), "proxy": curve.proxy, "score": curve.score}
 
 
-def fit_row(curve: str, entry: Fitted) -> pd.DataFrame:
+def fit_row(curve: CurveId, entry: Fitted) -> pd.DataFrame:
     """The fit as one row of `FIT_COLUMNS`."""
     fit = entry.fit
     row: dict[str, Any] = {**curve_names(curve), "law": fit.law.name, **estimates(fit)}
@@ -133,17 +135,17 @@ def fit_row(curve: str, entry: Fitted) -> pd.DataFrame:
     return pd.DataFrame([row]).astype(kinds)[list(FIT_COLUMNS)]
 
 
-def band(curve: str, entry: Fitted) -> pd.DataFrame:
+def band(curve: CurveId, entry: Fitted) -> pd.DataFrame:
     """The fitted law from d = 0 to its last point, `BAND_COLUMNS`; empty where there is no fit."""
     if not entry.fit.identifiable:
         return pd.DataFrame()
     d = np.linspace(0, entry.source.curve.d.max(), 101)
     value, lo, hi = entry.fit.band(d)
-    return pd.DataFrame({"curve": curve, "d": d, "kl": d**2, "value": value, "lo": lo, "hi": hi})
+    return pd.DataFrame({"curve": str(curve), "d": d, "kl": d**2, "value": value, "lo": lo, "hi": hi})
 
 
-def region(curve: str, entry: Fitted) -> pd.DataFrame:
+def region(curve: CurveId, entry: Fitted) -> pd.DataFrame:
     """The outline of the joint 95 % region of (α, β), `REGION_COLUMNS`; empty where there is no fit."""
     if not entry.fit.identifiable:
         return pd.DataFrame()
-    return pd.DataFrame(entry.fit.region(), columns=["alpha", "beta"]).assign(curve=curve)
+    return pd.DataFrame(entry.fit.region(), columns=["alpha", "beta"]).assign(curve=str(curve))

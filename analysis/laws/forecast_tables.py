@@ -17,6 +17,7 @@ from analysis.laws.forms import LAWS
 from analysis.laws.predict import crps
 from analysis.pool.curves import PoolGroup, Replicate
 from analysis.records.run_curves import RunCurves
+from analysis.records.way import Way
 
 Floats = NDArray[np.float64]
 
@@ -34,7 +35,7 @@ class Forecasted(NamedTuple):
 
     name: str
     """A run id, or `best_of_n/<proxy>`."""
-    method: str
+    way: Way
     proxy: str
     source: str
     made: Forecast | str
@@ -56,12 +57,12 @@ def forecasts(
     """
     found = []
     for each in law_curves:
-        method, proxy, score = each.name.split("/")
-        if method == "best_of_n" and score == "gold":
+        way, proxy, score = each.name
+        if way.method == "best_of_n" and score == "gold":
             made = from_early_points(each.curve, rng)
-            found.append(Forecasted(f"{method}/{proxy}", method, proxy, EARLY, made))
+            found.append(Forecasted(f"{way}/{proxy}", way, proxy, EARLY, made))
     for run in (each for each in curves if each.run.control == "path" and each.measured("gold")):
-        of = run.run.run_id, run.run.method, run.run.proxy
+        of = run.run.run_id, run.run.way, run.run.proxy
         measured = [run_measured(run, "gold")]
         early = Curve.of(measured, counts, rng, LAWS["rl"].min_d)
         found.append(Forecasted(*of, EARLY, from_early_points(early, rng)))
@@ -85,7 +86,7 @@ def _from_frontier(curve: Curve, replicates: PoolGroup[Replicate], frontier: pd.
 def forecast_row(of: Forecasted) -> pd.DataFrame:
     """One row of `FORECAST_COLUMNS`."""
     row: dict[str, object] = {name: np.nan for name in FORECAST_COLUMNS} | {
-        "forecast": of.name, "method": of.method, "proxy": of.proxy, "source": of.source, "weights": "",
+        "forecast": of.name, "method": str(of.way), "proxy": of.proxy, "source": of.source, "weights": "",
         "refused": None,
     }  # fmt: skip
     if isinstance(of.made, str):

@@ -100,13 +100,13 @@ def line_table(scored: Scored, places: int = 61) -> pd.DataFrame:
             frames.append(pd.DataFrame({"law": name, "d": d, "kl": d**2, "value": value, "lo": lo, "hi": hi}))
     if not frames:
         return pd.DataFrame()
-    return pd.concat(frames, ignore_index=True).assign(curve=scored.source.name)
+    return pd.concat(frames, ignore_index=True).assign(curve=str(scored.source.name))
 
 
 def points_table(scored: Scored) -> pd.DataFrame:
     """The points of the curve, `POINTS_COLUMNS`: which were fitted and which withheld."""
     curve: Curve = scored.source.curve
     return pd.DataFrame({
-        "curve": scored.source.name, "d": curve.d, "kl": curve.d**2, "measured": curve.y,
+        "curve": str(scored.source.name), "d": curve.d, "kl": curve.d**2, "measured": curve.y,
         "se": curve.resampled_y.std(axis=0), "held_out": curve.d > scored.parts.cut,
     })  # fmt: skip

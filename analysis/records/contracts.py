@@ -26,6 +26,9 @@ BETWEEN = "between.json"
 """Lists the policies interpolated between a run's checkpoints: point, kl (wanted, nats), step_a, step_b, and
 alpha, which is null where no policy with that KL was found."""
 
+REWARD = "reward"
+"""Scorer id of the reward that was optimised."""
+
 _SCHEMA_KEY = b"overopt.schema"
 
 
@@ -33,7 +36,7 @@ class RecordError(Exception):
     """A record that cannot be trusted; the message says which file, where in it, and what would be right."""
 
 
-Kind = Literal["items", "samples", "outcomes", "scores", "approvals", "audit", "hidden"]
+Kind = Literal["items", "samples", "outcomes", "scores", "rewards", "approvals", "audit", "hidden"]
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,13 @@ CONTRACTS: Mapping[Kind, Contract] = {
     ),
     "outcomes": Contract(text=("item_id", "sample_id")),
     "scores": Contract(
+        text=("item_id", "sample_id", "scorer"),
+        number=("value",),
+        key=("item_id", "sample_id", "scorer"),
+    ),
+    # The reward that the run optimised (combined, shaped, capped) of each sample, in s.d. of the proxy on
+    # π_ref, without the price of KL; the one scorer is `REWARD`.
+    "rewards": Contract(
         text=("item_id", "sample_id", "scorer"),
         number=("value",),
         key=("item_id", "sample_id", "scorer"),

@@ -17,14 +17,8 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.records.contracts import (
-    BETWEEN,
-    SCHEMA,
-    RecordError,
-    read_json,
-    read_table,
-    write_table,
-)
+from analysis.records.contracts import BETWEEN, SCHEMA, RecordError, read_json, read_table, write_table
+from analysis.records.way import POOL, Way, grouped
 
 __all__ = ["SCHEMA", "Experiment", "Point", "RecordError", "Run", "read_json", "read_table", "write_table"]
 
@@ -49,6 +43,10 @@ class Point:
         return (self.path / "scores.parquet").exists()
 
     @property
+    def has_rewards(self) -> bool:
+        return (self.path / "rewards.parquet").exists()
+
+    @property
     def has_approvals(self) -> bool:
         return (self.path / "approvals.parquet").exists()
 
@@ -64,6 +62,10 @@ class Point:
 
     def scores(self) -> pd.DataFrame:
         return read_table(self.path / "scores.parquet", "scores")
+
+    def rewards(self) -> pd.DataFrame:
+        """In the form of `scores`, of the one scorer `REWARD`: what the run optimised."""
+        return read_table(self.path / "rewards.parquet", "rewards")
 
     def approvals(self) -> pd.DataFrame:
         return read_table(self.path / "approvals.parquet", "approvals")
@@ -102,7 +104,6 @@ class Run:
     path: Path
     run_id: str
     method: str
-    """With its group where a mitigation makes it another way of spending KL: "rloo (charged)"."""
     control: str
     budget: float | None
     """The KL this run may spend, in nats; None where the control sets none."""
@@ -119,6 +120,16 @@ class Run:
     """Why the policies between its checkpoints could not be measured."""
     mitigation: str | None = None
     """What was changed to resist overoptimisation."""
+
+    @property
+    def way(self) -> Way:
+        """How it spent its KL. A mitigation makes a group of runs another way; groups without one are
+        pooled."""
+        return Way(self.method, self.group if self.mitigation else None, self.mitigation)
+
+    def settings(self, *names: str) -> dict[str, Any]:
+        """Fields of the run as columns of a table, its method by the label of its way."""
+        return {name: str(self.way) if name == "method" else getattr(self, name) for name in names}
 
     @property
     def scorer(self) -> str:
@@ -185,6 +196,8 @@ class Experiment:
     cards: tuple[Mapping[str, Any], ...]
     """The reward models' cards, gold first."""
     wall_seconds: Mapping[str, float]
+    headline_behaviour: str = "sycophancy"
+    """The measure of the behaviour that findings, tables and figures are about first."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     missing: Mapping[str, str] = field(default_factory=dict)
     """What belongs to no single run and failed or could not be recorded → why."""
@@ -201,8 +214,6 @@ class Experiment:
                 raise RecordError(f"{index}: runs[{place}]: no key `{missing[0]}`")
             settings = {key: row[key] for key in _RUN_KEYS}
             settings |= {key: row.get(key) for key in ("error", "group", "between_error", "mitigation")}
-            if row.get("mitigation"):
-                settings["method"] = f"{row['method']} ({row['group']})"
             runs.append(Run(path=path / row["run_id"], **settings))
         return cls(
             path=path,
@@ -216,6 +227,7 @@ class Experiment:
             proxies=top.get("proxies") or {},
             cards=_read_cards(path / "reward_models"),
             wall_seconds=top.get("wall_seconds") or {},
+            headline_behaviour=top.get("headline_behaviour") or "sycophancy",
             provenance=top.get("provenance") or {},
             missing=top.get("missing") or {},
         )
@@ -230,6 +242,12 @@ class Experiment:
         """Whether any point has been scored: without one there is nothing to report."""
         points = [point for run in self.runs for point in run.points]
         return any(point.sampled and point.scored for point in (*points, *filter(None, [self.pool_point])))
+
+    @cached_property
+    def ways(self) -> Mapping[str, Way]:
+        """Every way of spending KL, by the label that tables and figures show."""
+        told_apart = grouped((run.way, run.group) for run in self.runs).values()
+        return {str(way): way for way in (*(run.way for run in self.runs), *told_apart, POOL)}
 
     @cached_property
     def items(self) -> pd.DataFrame:

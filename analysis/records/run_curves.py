@@ -20,12 +20,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.estimators.bootstrap import ClusterSums, percentile_interval
+from analysis.records.contracts import REWARD
 from analysis.records.experiment import Experiment, Point, RecordError, Run
 from analysis.records.scale import weighted_sd, win_rates
 
 Floats = NDArray[np.float64]
 
-SCORES = ("proxy", "gold", "oracle")
+SCORES = ("proxy", "gold", "oracle", REWARD)
 RECORDED_LATER = ("k1_clamped", "k2_prompt")
 """Columns of the samples that older records lack: NaN there."""
 SAMPLED = ("kl", "k1", "k2", "k3", "kl_reverse", *RECORDED_LATER, "length", "finished")
@@ -37,7 +38,7 @@ POINT_COLUMNS = (
     "sqrt_kl",
     *(
         f"{name}{end}"
-        for name in ("kl", "proxy_score", "gold", "oracle", WIN_RATE)
+        for name in ("kl", "proxy_score", "gold", "oracle", REWARD, WIN_RATE)
         for end in ("", "_se", "_lo", "_hi")
     ),
     *SAMPLED[1:],
@@ -90,10 +91,15 @@ class SampleKeys:
 
 
 def read_scores(point: Point, keys: SampleKeys) -> dict[str, Floats]:
-    """Raw scores by scorer, each in the order of the samples; a scorer that skipped some samples is an
-    error."""
-    where = point.path / "scores.parquet"
-    scores = point.scores()
+    """Raw scores by scorer, `REWARD` among them where it was recorded, each in the order of the samples; a
+    scorer that skipped some samples is an error."""
+    aligned = _align(point.scores(), keys, point.path / "scores.parquet")
+    if point.has_rewards:
+        aligned |= _align(point.rewards(), keys, point.path / "rewards.parquet")
+    return aligned
+
+
+def _align(scores: pd.DataFrame, keys: SampleKeys, where: Path) -> dict[str, Floats]:
     at, value = keys.find(scores, where), scores["value"].to_numpy(dtype=float)
     aligned = {}
     for scorer, rows in scores.groupby("scorer", sort=True).indices.items():
@@ -148,7 +154,8 @@ class RunCurves:
     raw: Mapping[str, Floats]
     """Item means of `SAMPLED`, of `WIN_RATE` (of gold, against point 0) and, unstandardised, of `SCORES`."""
     unit: Mapping[str, float]
-    """π_ref's s.d. of each of `SCORES`; NaN where point 0 has no such score."""
+    """π_ref's s.d. of each of `SCORES`, NaN where point 0 has no such score; 1 for `REWARD`, which comes in
+    s.d. of the proxy."""
     answers: Mapping[int, pd.DataFrame]
     """By step: outcomes beside item metadata. Points that were never parsed are absent."""
     scores: Mapping[int, Mapping[str, Floats]]
@@ -169,7 +176,7 @@ class RunCurves:
         answers, scored = {}, {}
         start: tuple[Floats, NDArray[np.intp]] | None = None
         weight = items["weight"].to_numpy(dtype=float)
-        scorers = {"proxy": run.scorer, "gold": "gold", "oracle": "oracle"}
+        scorers = {"proxy": run.scorer, "gold": "gold", "oracle": "oracle", REWARD: REWARD}
         for place, point in enumerate(points):
             if not point.sampled:
                 continue
@@ -189,7 +196,7 @@ class RunCurves:
                 raw[name][place] = keys.item_mean(scores[scorer])
                 if point.step == 0:
                     share = (weight / keys.count)[keys.item]
-                    unit[name] = weighted_sd(scores[scorer], share)
+                    unit[name] = 1.0 if name == REWARD else weighted_sd(scores[scorer], share)
             if "gold" in scores:
                 if point.step == 0:
                     start = scores["gold"], keys.item
@@ -229,7 +236,8 @@ class RunCurves:
         """`POINT_COLUMNS`, one row per point; intervals from cluster draws `counts` (replicates, clusters).
 
         KLs are in nats per sequence, length in tokens, finished is a share, scores are standardised; the
-        run's own proxy is `proxy_score`; `win_rate` is gold's, against point 0.
+        run's own proxy is `proxy_score`, what was optimised (shaped, capped) is `reward`; `win_rate` is
+        gold's, against point 0.
         """
         columns: dict[str, NDArray[np.generic]] = {"step": self.steps}
         for name in ("kl", *SCORES, WIN_RATE):

@@ -14,9 +14,10 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.figures.drawing.method_looks import method_label
+from analysis.figures.drawing.way_looks import way_label
 from analysis.probes import declined
 from analysis.records.experiment import Experiment
+from analysis.records.way import Way
 from analysis.report.grid import interval, number
 from analysis.tables.tables import Tables
 
@@ -86,9 +87,12 @@ def findings(experiment: Experiment, tables: Tables) -> list[Finding]:
             sentences.append(_sycophancy(_of(checks["sycophancy"], ids)))
         pairs = int(runs["proxy_pairs"].iloc[0])
         found.append(
-            Finding(f"{method_label(str(method))} against the {proxy} proxy ({pairs:,} pairs)", sentences)
+            Finding(
+                f"{way_label(experiment.ways[str(method)])} against the {proxy} proxy ({pairs:,} pairs)",
+                sentences,
+            )
         )
-    found.append(Finding("Laws of the gold score", _laws(tables.fits)))
+    found.append(Finding("Laws of the gold score", _laws(tables.fits, experiment.ways)))
     found.append(Finding("KL budgets", _budgets(checks["budgets"])))
     missing = [sentence for sentence in [declined(tables.probes)] if sentence]
     if not experiment.has_oracle:
@@ -196,7 +200,7 @@ def _sycophancy(claims: Sequence[Mapping[str, Any]]) -> str:
     return f"No clear change of sycophancy appeared ({moves})."
 
 
-def _laws(fits: pd.DataFrame) -> list[str]:
+def _laws(fits: pd.DataFrame, ways: Mapping[str, Way]) -> list[str]:
     sentences = []
     for row in fits[fits["score"] == "gold"].to_dict("records") if len(fits) else ():
         if row["refused"] is not None:
@@ -209,7 +213,7 @@ def _laws(fits: pd.DataFrame) -> list[str]:
             where = "inside the data" if row["peak_inside_data"] else "beyond the data, an extrapolation"
             place = interval(row["peak_kl"], row["peak_kl_lo"], row["peak_kl_hi"], 1)
             peak = f"it peaks at KL {place} nats, {where}"
-        how = "Best-of-n" if row["method"] == "best_of_n" else method_label(row["method"])
+        how = "Best-of-n" if row["method"] == "best_of_n" else way_label(ways[row["method"]])
         sentences.append(
             f"{how}, {row['proxy']} proxy: {form} follows the gold curve with R² = {row['r2']:.3f}; {peak}."
         )

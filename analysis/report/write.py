@@ -33,9 +33,9 @@ from analysis.report.summary import summary
 from analysis.tables.tables import Tables, tables
 
 
-def write_report(experiment_dir: Path) -> Path:
-    """Write every output of the experiment in ``experiment_dir`` beside its records; returns the report's
-    path.
+def write_report(experiment_dir: Path, out: Path | None = None) -> Path:
+    """Write every output of the experiment in ``experiment_dir`` beside its records, or to ``out``; returns
+    the report's path.
 
     Outputs: summary.json, tables/<name>.csv, figures/<name>.{pdf,svg,png,csv}, report.html. Works on
     unfinished experiments: what is missing is named in the report. Raises `RecordError` on records that
@@ -49,10 +49,12 @@ def write_report(experiment_dir: Path) -> Path:
         )
     computed = tables(experiment)
     document = summary(experiment, computed)
-    _write(experiment_dir / "summary.json", json.dumps(document, indent=1, allow_nan=False) + "\n")
-    _write_tables(computed, experiment_dir / "tables")
-    drawn = draw_all(Material(experiment, computed), experiment_dir / "figures")
-    path = experiment_dir / "report.html"
+    out = out or experiment_dir
+    out.mkdir(parents=True, exist_ok=True)
+    _write(out / "summary.json", json.dumps(document, indent=1, allow_nan=False) + "\n")
+    _write_tables(computed, out / "tables")
+    drawn = draw_all(Material(experiment, computed), out / "figures")
+    path = out / "report.html"
     _write(path, render(experiment, computed, drawn))
     return path
 

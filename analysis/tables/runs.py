@@ -20,7 +20,7 @@ BUDGET_TOLERANCE = 0.25
 def runs(curves: Sequence[RunCurves]) -> pd.DataFrame:
     rows = []
     for each in curves:
-        settings = {name: getattr(each.run, name) for name in (*RUN_COLUMNS, "status", "error")}
+        settings = each.run.settings(*RUN_COLUMNS, "status", "error")
         usable = sum(point.sampled and point.scored for point in each.run.points)
         rows.append(settings | {"points": usable})
     return pd.DataFrame(rows, columns=[*RUN_COLUMNS, "status", "error", "points"])

@@ -199,7 +199,7 @@ def tables(experiment: Experiment, *, seed: int = 0) -> Tables:
         budgets=spent,
         gaps=experiment.gaps(),
         probes=probes,
-        checks=checks(curves, points, spent, {k: e.fit for k, e in fitted.items()}, counts, check_rng),
+        checks=checks(curves, points, spent, {str(k): e.fit for k, e in fitted.items()}, counts, check_rng),
     )
 
 
@@ -255,8 +255,8 @@ def _points(
     frames = []
     for each in curves:
         frame = each.table(counts)
-        for place, name in enumerate(RUN_COLUMNS):
-            frame.insert(place, name, getattr(each.run, name))
+        for place, (name, value) in enumerate(each.run.settings(*RUN_COLUMNS).items()):
+            frame.insert(place, name, value)
         rates = [_rates(each, int(step), evidence, probes) for step in each.steps]
         frames.append(pd.concat([frame, pd.DataFrame(rates, index=frame.index)], axis=1))
     points = _stack(frames, (*RUN_COLUMNS, *POINT_COLUMNS, *RATE_COLUMNS))

@@ -1,12 +1,11 @@
-"""Annotators turn two valued completions into P(a ≻ b); the union is the registry."""
+"""Annotators turn two valued completions into P(a ≻ b). One import and one line each."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
-
 from reward_models.annotators.assisted import Assisted
+from reward_models.annotators.base import Annotator
 from reward_models.annotators.bradley_terry import BradleyTerry
 from reward_models.annotators.constitution import Constitution
 from reward_models.annotators.engagement import Engagement
@@ -14,29 +13,16 @@ from reward_models.annotators.flip_noise import FlipNoise
 from reward_models.annotators.oversight import Oversight
 from reward_models.annotators.partial_verification import PartialVerification
 from reward_models.annotators.rater_groups import RaterGroups
-from reward_models.annotators.surface import Surface
+from reward_models.registry import Registry
 
-AnyAnnotator = Annotated[
-    BradleyTerry
-    | FlipNoise
-    | PartialVerification
-    | Engagement
-    | RaterGroups
-    | Oversight
-    | Constitution
-    | Assisted,
-    Field(discriminator="type"),
-]
+ANNOTATORS: Registry[Annotator] = Registry("annotator")
+ANNOTATORS.register(BradleyTerry)
+ANNOTATORS.register(FlipNoise)
+ANNOTATORS.register(PartialVerification)
+ANNOTATORS.register(Engagement)
+ANNOTATORS.register(RaterGroups)
+ANNOTATORS.register(Oversight)
+ANNOTATORS.register(Constitution)
+ANNOTATORS.register(Assisted)
 
-__all__ = [
-    "AnyAnnotator",
-    "Assisted",
-    "BradleyTerry",
-    "Constitution",
-    "Engagement",
-    "FlipNoise",
-    "Oversight",
-    "PartialVerification",
-    "RaterGroups",
-    "Surface",
-]
+AnyAnnotator = Annotated[Annotator, ANNOTATORS]

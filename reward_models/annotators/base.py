@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from pydantic import Field
 
-from reward_models.component import Component
+from reward_models.component import Part
 
 MAY_NOT_APPLY = frozenset({"correct", "follows", "passes", "finishes"})
 """Outcome fields that mean nothing for some prompts. There the gap has a known meaning, no: nothing to be
@@ -37,7 +37,7 @@ class Judged:
         }
 
 
-class Annotator(Component):
+class Annotator(Part):
     """Turns two completions into P(first is preferred).
 
     Every annotator here is symmetric: `prefer(a, b) + prefer(b, a) == 1`.

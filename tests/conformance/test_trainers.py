@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 from analysis.pool import exact
 from training.methods import Dpo, Grpo, Ppo, Rloo
 from training.methods.trainers import rloo
-from training.methods.trainers.parts import ProxyReward
+from training.methods.trainers.proxy_reward import ProxyReward
 from training.methods.trainers.rloo import RlooKLTrainer
 
 BETA = 0.7

@@ -17,18 +17,8 @@ from typing import Any, NamedTuple
 import psutil
 import pytest
 import torch
-from experiments import (
-    SMOKE,
-    Finished,
-    Home,
-    overopt,
-    planned,
-    replace,
-    reseal,
-    result_of,
-    survivors,
-    wait_for,
-)
+from experiments import Finished, Home, overopt, planned, replace, reseal, result_of, survivors, wait_for
+from places import SMOKE
 from safetensors.torch import load_file, save
 
 import training.run

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from places import CHECKOUT
 
 from training.errors import UserError
 from training.store import atomic
 from training.store.artefacts import Building, Identity, Store
 from training.store.lock import locked
 
-ROOT = Path(__file__).parents[2]
 KILLS = 30
 FILES, SIZE = 3, 20_000
 
@@ -65,7 +65,7 @@ def test_kill_9_never_leaves_half_an_artefact(tmp_path: Path) -> None:
     acknowledged: list[int] = []
     for _ in range(KILLS):
         command = [sys.executable, "-c", COMMIT_FOREVER, str(tmp_path), str(done), str(FILES), str(SIZE)]
-        child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=CHECKOUT)
         assert child.stdout is not None
         acknowledged.append(int(child.stdout.readline()))  # it is in its loop
         time.sleep(chance.uniform(0, 0.06))
@@ -182,7 +182,7 @@ with locked(pathlib.Path(sys.argv[1]), wait=False):
 def test_a_killed_owner_frees_its_lock_even_if_its_children_live_on(tmp_path: Path) -> None:
     path = tmp_path / "x.lock"
     command = [sys.executable, "-c", HOLD_WITH_CHILD, str(path)]
-    owner = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    owner = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=CHECKOUT)
     assert owner.stdout is not None
     child = int(owner.stdout.readline())
     try:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 import yaml
-from experiments import SMOKE, planned
+from experiments import planned
+from places import SMOKE
 
 from training.engine.stage import Plan
 

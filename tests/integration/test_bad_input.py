@@ -28,7 +28,7 @@ BAD = {
     "not JSON": (lines(GOOD[:3]) + b"{torn", "{data}:4: not JSON"),
     "a column is missing": (
         lines([{"prompt": r["prompt"], "choosen": r["chosen"], "rejected": r["rejected"]} for r in GOOD]),
-        "{data} has no column 'chosen'; it has prompt, choosen, rejected; did you mean 'choosen'?",
+        "{data} has no column 'chosen'; it has prompt, choosen, rejected; did you mean `choosen`?",
     ),
     "empty": (b"", "world.path: {data} has no rows"),
     "all the same": (

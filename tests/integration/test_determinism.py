@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 import yaml
-from experiments import SMOKE, Finished, Home, kill, planned, result_of, wait_for
+from experiments import Finished, Home, kill, planned, result_of, wait_for
+from places import SMOKE
 
 from training.engine.stage import Stage
 from training.engine.worker import Job, prepare, run_job

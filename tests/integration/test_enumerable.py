@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from experiments import CHECKOUT, Finished, overopt
+from experiments import Finished, overopt
+from places import CHECKOUT
 
 from training.exact.compare import COLUMNS, compare
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from experiments import SMOKE, Home
+from experiments import Home
+from places import SMOKE
 
 from analysis.records.experiment import Experiment
 

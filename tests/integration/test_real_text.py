@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from experiments import CHECKOUT, overopt
+from experiments import overopt
+from places import CHECKOUT
 from pydantic import ValidationError
 from transformers import (
     AutoTokenizer,
@@ -24,8 +25,8 @@ from transformers import (
 from analysis.records.experiment import Experiment as Recorded
 from reward_models.backbone import Pretrained
 from reward_models.errors import UserError
-from reward_models.gold import Completions
 from reward_models.gold import Pretrained as PretrainedGold
+from reward_models.gold.base import Completions
 from training.config.load import load
 from training.config.schema import Experiment
 from training.stages.task import Task

@@ -11,7 +11,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from experiments import CHECKOUT, Finished, Home, planned
+from experiments import Finished, Home, planned
+from places import CHECKOUT
 
 from analysis.records.experiment import Experiment
 

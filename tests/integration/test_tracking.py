@@ -18,6 +18,7 @@ import numpy as np
 import psutil
 import pytest
 import wandb_stub
+from places import CHECKOUT
 
 from training.follow.wandb_mirror import Mirror, Tracking
 
@@ -241,8 +242,7 @@ with Mirror(Tracking(mode="offline"), pathlib.Path({str(tmp_path / "demo")!r}), 
     print(mirror.process.pid, flush=True)
     time.sleep(60)
 """
-    root = Path(__file__).parents[2]
-    caller = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=root)
+    caller = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=CHECKOUT)
     assert caller.stdout is not None
     pid = int(caller.stdout.readline())
     wait_for(lambda: list((tmp_path / "demo" / "wandb").glob("offline-run-*/*.wandb")))

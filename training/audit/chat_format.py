@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from training.errors import UserError
+from training.errors import UserError, why
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -38,9 +38,9 @@ class Dialogue:
         from transformers import AutoTokenizer
 
         try:
-            tokenizer = AutoTokenizer.from_pretrained(folder)
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         except (OSError, ValueError, KeyError) as error:
-            raise UserError(f"{folder} holds no tokenizer: {str(error).splitlines()[0]}") from None
+            raise UserError(f"{folder} holds no tokenizer: {why(error)}") from None
         if template is None and not tokenizer.chat_template:
             template = DIALOGUE
         return cls(tokenizer, template and template.replace("\\n", "\n"))

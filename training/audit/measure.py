@@ -13,7 +13,7 @@ from analysis.audit.answer_shift import shift_table
 from analysis.audit.reward_models import audit_table
 from training.audit.chat_format import Dialogue
 from training.audit.questions import Questions, matched_answers, read_questions, sycophancy_arms
-from training.errors import UserError
+from training.errors import UserError, why
 
 
 @dataclass(frozen=True)
@@ -82,9 +82,9 @@ def _prepare(
 ) -> tuple[Path, Questions, Dialogue]:
     """The model's own folder, the questions and how to put them; `check` raises UserError for a model of
     another kind."""
-    from training.engine.worker import silence_libraries
+    from training.engine.quiet import silence_models
 
-    silence_libraries()
+    silence_models()
     problems: list[str] = []
     asked = dialogue = None
     try:
@@ -115,9 +115,9 @@ def _check_is_language_model(folder: Path) -> None:
     from transformers import AutoConfig
 
     try:
-        config = AutoConfig.from_pretrained(folder)
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except (OSError, ValueError) as error:
-        raise UserError(f"no model can be read from {folder}: {str(error).splitlines()[0]}") from None
+        raise UserError(f"no model can be read from {folder}: {why(error)}") from None
     names = config.architectures or []
     if not any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in names):
         raise UserError(

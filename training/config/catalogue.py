@@ -9,16 +9,18 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reward_models.component import Component
+from reward_models.registry import Registry
 
-# Kind → where its registry is. A union of config variants or a mapping from names; imported on demand.
+# Kind → where it is registered: a registry or a union of config variants, or a mapping from names.
+# Imported on demand.
 REGISTRIES = {
-    "worlds": "training.worlds:AnyWorld",
+    "worlds": "training.worlds:WORLDS",
     "models": "reward_models.backbone:AnyModel",
-    "golds": "reward_models.gold:AnyGold",
-    "annotators": "reward_models.annotators:AnyAnnotator",
-    "methods": "training.methods:AnyMethod",
+    "golds": "reward_models.gold:GOLDS",
+    "annotators": "reward_models.annotators:ANNOTATORS",
+    "methods": "training.methods:METHODS",
     "controls": "training.methods.kl_control:AnyControl",
-    "mitigations": "training.mitigations:AnyMitigation",
+    "mitigations": "training.mitigations:MITIGATIONS",
     "probes": "analysis.probes:PROBES",
     "laws": "analysis.laws.forms:LAWS",
     "figures": "analysis.figures:FIGURES",
@@ -34,6 +36,10 @@ def _parts(registry: Any) -> Iterator[tuple[str, str]]:
     if isinstance(registry, Mapping):
         for name, part in registry.items():
             yield name, part.description
+        return
+    if isinstance(registry, Registry):
+        for name, part in registry.parts.items():
+            yield name, _first_line(part)
         return
     for variant in _variants(registry):
         yield variant.model_fields["type"].default, _first_line(variant)

@@ -10,8 +10,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from training.config.yaml_files import KeyPath, Place, nearest
-from training.errors import UserError
+from training.config.yaml_files import KeyPath, Place
+from training.errors import UserError, did_you_mean, nearest
 
 _WORDING = [
     (re.compile(r"^\w+ should "), "must "),
@@ -198,7 +198,7 @@ def explain(error: ValidationError, schema: Schema, places: Places) -> list[Prob
             problems.append(places.problem(path, _unknown_key(path[-1], detail["loc"], schema)))
         elif kind.startswith("union_tag"):
             tag = detail["ctx"].get("tag")
-            unknown = f"unknown type `{tag}`{_did_you_mean(str(tag), list(here.variants))}"
+            unknown = f"unknown type `{tag}`{did_you_mean(str(tag), list(here.variants))}"
             text = "must be set" if tag is None else unknown
             problems.append(places.problem((*path, "type"), f"{text} ({here.accepted()})"))
         else:
@@ -236,7 +236,7 @@ def _wrong_value(detail: Any, here: Schema) -> str:
         accepted = here.accepted()
         return "must be set" + (f" ({accepted})" if accepted else "")
     if detail["type"] == "literal_error" and isinstance(got, str):
-        text += _did_you_mean(got, [str(choice) for choice in here.alternatives[0].node.get("enum", [])])
+        text += did_you_mean(got, [str(choice) for choice in here.alternatives[0].node.get("enum", [])])
     remarks = [f"got {_short(got)}"]
     number_expected = detail["type"] in ("int_type", "float_type")
     if number_expected and isinstance(got, str) and re.fullmatch(r"[-+\d.eE_]+", got):
@@ -244,11 +244,6 @@ def _wrong_value(detail: Any, here: Schema) -> str:
     if (accepted := here.accepted()).count(",") and not accepted.startswith("choices"):
         remarks.insert(0, f"accepted: {accepted}")
     return f"{text} ({'; '.join(remarks)})"
-
-
-def _did_you_mean(word: str, choices: Sequence[str]) -> str:
-    near = nearest(word, choices)
-    return f"; did you mean `{near}`?" if near else ""
 
 
 def _short(value: Any) -> str:

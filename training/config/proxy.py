@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 from pydantic import Field, model_validator
 
 from reward_models.annotators import AnyAnnotator
@@ -22,6 +24,17 @@ class Dose(Component):
     """How much of it this proxy got; 0 is none."""
 
 
+class Replicate(NamedTuple):
+    """One replicate of a proxy, by the index of each of its random streams."""
+
+    head: int
+    """Initial head and order of training."""
+    labels: int
+    """The annotator's own randomness."""
+    pairs: int
+    """Window of pairs that it is labelled from."""
+
+
 class Proxy(Component):
     """A reward model trained on annotators' labels: the only thing a policy is optimised against."""
 
@@ -30,7 +43,10 @@ class Proxy(Component):
     copies_gold: bool = False
     """A control: this proxy is the gold model itself. Proxy and gold are then one, so nothing may diverge."""
     seeds: int = Field(1, ge=1, strict=True)
-    """Replicates, each with its own pairs, labels and head."""
+    """Replicates, each with its own head, pairs and labels."""
+    share_pairs: bool = False
+    """Replicates differ in head and order of training only: all learn from the pairs and labels of the
+    first."""
     model: AnyModel = Scratch()
     """Network of its backbone; equal to `reference.model`, it shares π_ref's fine-tuning."""
     fit: Fit = Fit()
@@ -48,12 +64,32 @@ class Proxy(Component):
 
     @model_validator(mode="after")
     def _is_one_thing(self) -> Proxy:
-        labelled = {"pairs", "fit", "annotator", "user_reliability", "monitored_share", "model"}
+        labelled = {
+            "pairs",
+            "fit",
+            "annotator",
+            "user_reliability",
+            "monitored_share",
+            "model",
+            "share_pairs",
+        }
         if self.copies_gold and (given := sorted(labelled & self.model_fields_set)):
             raise ValueError(f"copies_gold: gold is what it is, and {', '.join(given)} would do nothing")
         if not self.copies_gold and "pairs" not in self.model_fields_set:
             raise ValueError("pairs is missing: how many labelled comparisons is it trained on?")
         return self
+
+    @property
+    def labels(self) -> dict[str, Any]:
+        """Everything that decides its labelled pairs, and so nothing of what is fitted to them."""
+        return self.model_dump(exclude={"fit", "model", "seeds", "share_pairs", "dose"})
+
+    @property
+    def replicates(self) -> tuple[Replicate, ...]:
+        """The streams of each replicate. None depends on how many there are."""
+        return tuple(
+            Replicate(k, 0, 0) if self.share_pairs else Replicate(k, k, k) for k in range(self.seeds)
+        )
 
     @property
     def shares(self) -> dict[str, float]:

@@ -12,14 +12,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from reward_models.annotators import AnyAnnotator, BradleyTerry
+from reward_models.annotators import AnyAnnotator
+from reward_models.annotators.bradley_terry import BradleyTerry
 from reward_models.backbone import AnyModel, Scratch, Sft
 from reward_models.component import Component
-from reward_models.gold import AnyGold, Trained
+from reward_models.gold import AnyGold
+from reward_models.gold.trained import Trained
+from training.config.pairings import idle_mitigation, twins
 from training.config.proxy import Proxy
 from training.config.tracking import Tracking
-from training.methods import AnyMethod, Rloo
+from training.methods import AnyMethod
 from training.methods.kl_control import AnyControl, PathControl
+from training.methods.rloo import Rloo
 from training.mitigations import AnyMitigation
 from training.sampling.pair_shares import pairs_needed
 from training.worlds import AnyWorld
@@ -124,6 +128,9 @@ class Experiment(Component):
     runs: dict[Slug, RunGroup] = Field(default_factory=dict)
     best_of_n: Pool | None = Pool()
     measure: Measure = Measure()
+    pair_chunk: int = Field(1000, ge=2, strict=True)
+    """Pairs for the annotators are sampled this many at a time, always in whole chunks: so no proxy's pairs
+    depend on how many another has."""
     tracking: Tracking = Tracking()
     paths: Paths = Paths()
     workers: int = Field(2, ge=1, strict=True)
@@ -236,22 +243,14 @@ class Experiment(Component):
         return []
 
     def _mitigation_problems(self) -> list[str]:
-        problems = []
+        problems: list[str] = []
         for group, run in self.runs.items():
             method, mitigation = run.policy or self.policy, run.mitigation or self.mitigation
-            if mitigation is None:
-                continue
-            where = f"runs.{group}" if run.mitigation is None else f"runs.{group}.mitigation"
-            if method.reads_annotator:
-                problems.append(
-                    f"mitigation = {mitigation.type} would do nothing in {where}: {method.type} with "
-                    "labels = annotator never asks the proxy"
-                )
-            if missing := mitigation.needs - self.world.outcome_fields:
-                problems.append(
-                    f"mitigation = {mitigation.type} in {where} reads {', '.join(sorted(missing))}, which "
-                    f"world `{self.world.type}` does not parse"
-                )
+            if mitigation:
+                where = f"runs.{group}.mitigation" if run.mitigation else f"runs.{group}"
+                problems += idle_mitigation(where, mitigation, method, self.world)
+            used = {name: self.proxies[name] for name in run.proxies or self.proxies if name in self.proxies}
+            problems += twins(f"runs.{group}", method, used)
         return problems
 
     def pairs(self, proxy: str) -> int:
@@ -265,16 +264,11 @@ class Experiment(Component):
         asked = self.proxies[proxy]
         return None if asked.copies_gold else asked.annotator or self.annotator
 
-    @property
-    def window(self) -> int:
-        """Pairs set aside for one replicate of any proxy: as many as any has, or has to choose from."""
+    def pairs_to_choose_from(self, proxy: Proxy) -> int:
+        """Pairs that a proxy's own are taken from: as many as it has, or more where it chooses among them."""
         natural = self.world.natural_shares
-        needed = [
-            pairs_needed(proxy.pairs, natural[field], share)
-            for proxy in self.proxies.values()
-            for field, share in proxy.shares.items()
-        ]
-        return math.ceil(max([*needed, *(proxy.pairs for proxy in self.proxies.values())]))
+        needed = [pairs_needed(proxy.pairs, natural[field], share) for field, share in proxy.shares.items()]
+        return math.ceil(max([*needed, proxy.pairs]))
 
     def identity(self) -> dict[str, Any]:
         """The settings that decide results, as plain JSON types."""

@@ -6,7 +6,6 @@ is a traceback. So every file that may take part is read here first.
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import yaml
 
-from training.errors import UserError
+from training.errors import UserError, did_you_mean, nearest
 
 KeyPath = tuple[str, ...]
 
@@ -98,11 +97,6 @@ def shown(file: Path) -> str:
     return str(absolute.relative_to(Path.cwd()) if absolute.is_relative_to(Path.cwd()) else absolute)
 
 
-def nearest(word: str, choices: Sequence[str]) -> str | None:
-    """The choice that `word` was probably meant to be."""
-    return next(iter(difflib.get_close_matches(word, choices, n=1)), None)
-
-
 def existing(path: Path) -> Path:
     """`path`, if it is a YAML file; otherwise a UserError that names the nearest one."""
     if path.is_dir():
@@ -172,8 +166,7 @@ def missing(config: str, folders: Sequence[Path]) -> str:
     """Says that no folder has this config, and which one was probably meant."""
     group, _, name = config.rpartition("/")
     choices = sorted({file.stem for folder in folders for file in (folder / group).glob("*.yaml")})
-    near = nearest(name, choices)
-    return f"there is no `{config}.yaml` {_lookup(folders)}" + (f"; did you mean `{near}`?" if near else "")
+    return f"there is no `{config}.yaml` {_lookup(folders)}{did_you_mean(name, choices)}"
 
 
 def yaml_message(error: yaml.YAMLError, name: str) -> str:

@@ -1,42 +1,76 @@
-"""Scores of a run whose policy is still training: each point is valued as soon as it appears."""
+"""Scores of a run whose policy is still training: each point is valued as soon as it appears.
+
+What the scores are named by is known only when the policy is whole. Until then they lie beside it, and are
+moved into their artefacts at the end.
+"""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+import importlib
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.records.contracts import RecordError
-from training.engine.stage import PlannedRun
-from training.stages.score import scorer
+from training.engine.resolve import identity_of
+from training.engine.stage import PlannedRun, Stage
 from training.stages.task import Task
 from training.store.artefacts import Artefact, Store
+from training.store.identity import Identity
 from training.store.journal import Journal
+from training.store.lock import locked
+
+Announce = Callable[[Path, Sequence[Path]], None]
+"""Called with the folders of a new point's samples and of its scores, one per scorer."""
+
+
+@dataclass(frozen=True)
+class _Live:
+    stage: Stage
+    folder: Path
+    write: Callable[[Path, Path], None]
 
 
 class LiveScores:
-    """The scores artefact of one run, in the making; locked for this process until committed or closed."""
+    """All scores of one run, in the making; locked for this process until committed or closed."""
 
-    def __init__(self, store: Store, run: PlannedRun, inputs: Mapping[str, Path], since: float) -> None:
-        """Lock the scores artefact of `run`, whose policy began to train at the time `since`."""
-        self.since = since
-        self.places = (store.root / "partial" / run.train.name, store.artefacts / run.train.name)
-        self.announced: set[str] = set()
-        with contextlib.ExitStack() as stack:
-            self.building = stack.enter_context(store.begin(run.score.identity, wait=False))
-            self.building.reset()
-            self.scores = self.building.path / "points"
-            journal = Journal(self.building.path / "metrics.jsonl")
-            task = Task(self.building.path, run.score.identity.settings, inputs, journal)
-            self.scorer, self.items = scorer(task), task.world.prompts("eval")
-            self.stack = stack.pop_all()  # without an error so far, the lock is kept until `close`
-
-    def poll(self, announce: Callable[[Path, Path], None]) -> bool:
-        """Score what has appeared since the last call; whether there was anything.
+    def __init__(
+        self, store: Store, run: PlannedRun, policy: Identity, done: Mapping[str, Artefact], since: float
+    ) -> None:
+        """Lock the scores of `run`, whose policy began to train at the time `since`.
 
         Args:
-            announce: called with the folders of each new point's samples and scores.
+            policy: what names the policy.
+            done: key → artefact, of all that the scorers need but the policy.
         """
+        self.store, self.run, self.since = store, run, since
+        self.places = (store.root / "partial" / policy.name, store.artefacts / policy.name)
+        self.folder = store.root / "live" / policy.name
+        self.announced: set[str] = set()
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(locked(store.root / "locks" / f"live-{policy.name}.lock", wait=False))
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.live = [self._begin(stage, done) for stage in run.points.scores]
+            self.stack = stack.pop_all()  # without an error so far, the lock is kept until `close`
+
+    def _begin(self, stage: Stage, done: Mapping[str, Artefact]) -> _Live:
+        folder = self.folder / stage.key
+        folder.mkdir(parents=True)
+        inputs = {
+            name: done[each.key].path if each.key in done else self.folder / each.key
+            for name, each in stage.inputs.items()
+            if each is not self.run.train
+        }
+        # It asks for the items of its samples first, and a policy has none of its own.
+        inputs["samples"] = self.places[0]
+        task = Task(folder, stage.settings, inputs, Journal(folder / "metrics.jsonl"))
+        writer = importlib.import_module(stage.run.partition(":")[0]).writer
+        return _Live(stage, folder, writer(task))
+
+    def poll(self, announce: Announce) -> bool:
+        """Score what has appeared since the last call; whether there was anything."""
         # The policy is published by one rename, at any moment: what vanishes from one place is in the other.
         try:
             return self._score(self.places[0], announce, self.since)
@@ -45,29 +79,36 @@ class LiveScores:
                 raise
             return self._score(self.places[1], announce)
 
-    def commit(self, announce: Callable[[Path, Path], None]) -> Artefact:
-        """The policy is published: score what is left and publish the scores."""
+    def commit(self, announce: Announce, done: Mapping[str, Artefact]) -> dict[str, Artefact]:
+        """The policy is published: score what is left and publish the scores, by their stages' keys."""
         self._score(self.places[1], announce)
-        artefact = self.building.commit()
+        published: dict[str, Artefact] = {}
+        for live in self.live:
+            identity = identity_of(live.stage, {**done, **published})
+            assert identity is not None, "its policy and its scorers are there"
+            with self.store.begin(identity) as building:
+                if building.artefact is None:
+                    shutil.rmtree(building.path)
+                    live.folder.rename(building.path)
+                published[live.stage.key] = building.commit()
         self.close()
-        return artefact
+        return published
 
-    def _score(self, policy: Path, announce: Callable[[Path, Path], None], since: float = 0.0) -> bool:
+    def _score(self, policy: Path, announce: Announce, since: float = 0.0) -> bool:
         new = False
         for point in sorted((policy / "points").glob("[0-9]*")):
             # Left by an earlier attempt, which the worker may be about to clear away: valid if it is
             # there in the end.
-            if point.stat().st_mtime < since:
+            if point.name in self.announced or point.stat().st_mtime < since:
                 continue
-            scores = self.scores / point.name
-            if not (scores / "scores.parquet").exists():
-                self.scorer.score(point, self.items, scores)
-            if point.name not in self.announced:
-                announce(point, scores)
-                self.announced.add(point.name)
-                new = True
+            for live in self.live:
+                live.write(point, live.folder / "points" / point.name)
+            announce(point, [live.folder / "points" / point.name for live in self.live])
+            self.announced.add(point.name)
+            new = True
         return new
 
     def close(self) -> None:
-        """Give the lock back; what is scored stays."""
+        """Give the lock back; what is scored and not published goes."""
+        shutil.rmtree(self.folder, ignore_errors=True)
         self.stack.close()

@@ -21,14 +21,19 @@ from analysis.records.experiment import Experiment, Point, Run
 from analysis.records.run_curves import SampleKeys, read_scores
 from training.config.load import load
 from training.engine.plan import plan
+from training.engine.resolve import stored
 from training.engine.stage import Plan, PlannedRun, Stage
 from training.errors import UserError
 from training.exact.enumeration import Enumeration
-from training.methods import BestOfN, Dpo, Grpo, Ppo, Rloo
+from training.methods.best_of_n import BestOfN
+from training.methods.dpo import Dpo
+from training.methods.grpo import Grpo
 from training.methods.kl_control import Penalty
-from training.store.artefacts import Store
-from training.worlds import EnumerableWorld
+from training.methods.ppo import Ppo
+from training.methods.rloo import Rloo
+from training.store.artefacts import Artefact, Store
 from training.worlds.built_world import BuiltWorld
+from training.worlds.enumerable import EnumerableWorld
 
 COLUMNS = ("policy", "quantity", "measured", "se", "exact")
 N = (2, 4, 16)
@@ -39,19 +44,20 @@ BETAS = (2.0, 1.0)
 class Truth:
     """The artefacts of an experiment, enumerated. Arrays are of shape (prompts, C)."""
 
-    store: Store
+    artefacts: Mapping[str, Artefact]
+    """By the keys of their stages."""
     enumeration: Enumeration
     reference: Floats
     """log π_ref(token | prefix), shape (prompts, S, V)."""
 
     @classmethod
-    def of(cls, stages: Plan, store: Store, reference: Stage) -> Truth:
+    def of(cls, stages: Plan, artefacts: Mapping[str, Artefact], reference: Stage) -> Truth:
         """Enumerate the world and its π_ref."""
         from training.sampling.sample import load_policy
 
-        enumeration = Enumeration.of(BuiltWorld(_artefact(store, stages.world)))
-        policy = load_policy(_artefact(store, reference) / "model")
-        return cls(store, enumeration, enumeration.conditionals(policy))
+        enumeration = Enumeration.of(BuiltWorld(_artefact(artefacts, stages.world)))
+        policy = load_policy(_artefact(artefacts, reference) / "model")
+        return cls(artefacts, enumeration, enumeration.conditionals(policy))
 
     @property
     def log_reference(self) -> Floats:
@@ -61,9 +67,8 @@ class Truth:
         """A proxy's values, raw as in the records or standardised as policies are rewarded."""
         from reward_models.reward import RewardModel
 
-        model = RewardModel.load(_artefact(self.store, stage) / "model")
-        reward = self.enumeration.reward(model)
-        return reward if standardised else reward * model.sd + model.mean
+        model = RewardModel.load(_artefact(self.artefacts, stage) / "model")
+        return self.enumeration.reward(model, standardised=standardised)
 
     def best_of(self, run: PlannedRun, n: int) -> Mapping[str, float]:
         """KL and true value of the best of n."""
@@ -76,7 +81,7 @@ class Truth:
         from training.sampling.sample import load_policy
 
         enumeration, tree = self.enumeration, self.enumeration.tree
-        policy = enumeration.conditionals(load_policy(_artefact(self.store, run.train) / "model"))
+        policy = enumeration.conditionals(load_policy(_artefact(self.artefacts, run.train) / "model"))
         log_p, proxy = tree.log_prob(policy), run.train.inputs["proxy"]
         values = dict(tree.estimators(policy, self.reference))
         values["proxy"] = exact.expected(log_p, self.proxy(proxy, standardised=False))
@@ -104,10 +109,10 @@ def compare(directory: Path) -> pd.DataFrame:
         raise UserError(f"{directory}: world `{config.world.type}` has no exact values; `enumerable` has")
     stages = plan(config)
     store = Store(Path(config.paths.store) if config.paths.store else directory.parent / ".store")
-    sampled = stages.runs[0].train if stages.runs else stages.pool and stages.pool[0]
+    sampled = stages.runs[0].train if stages.runs else stages.pool and stages.pool.samples
     if not sampled:
         raise UserError(f"{directory}: nothing was measured in this experiment")
-    truth = Truth.of(stages, store, sampled.inputs["reference"])
+    truth = Truth.of(stages, stored(stages, store), sampled.inputs["reference"])
     rows: list[tuple[Any, ...]] = []
     for planned, run in zip(stages.runs, experiment.runs, strict=True):
         group = config.runs[planned.row["group"]]
@@ -123,16 +128,15 @@ def compare(directory: Path) -> pd.DataFrame:
         for name, value in values.items():
             rows.append((run.run_id, name, *measured.get(name, (np.nan, np.nan)), value))
     if stages.pool and experiment.pool_point:
-        proxies = {name: s for name, s in stages.pool[1].inputs.items() if name.startswith("proxy/")}
+        proxies = {s.settings["scorer"]: s.inputs["proxy"] for s in stages.pool.scores if "proxy" in s.inputs}
         rows += _pool(truth, experiment, experiment.pool_point, proxies)
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _artefact(store: Store, stage: Stage) -> Path:
-    found = store.find(stage.identity)
-    if found is None:
-        raise UserError(f"{stage.title} is no longer in {store.root}; run the experiment again")
-    return found.path
+def _artefact(artefacts: Mapping[str, Artefact], stage: Stage) -> Path:
+    if stage.key not in artefacts:
+        raise UserError(f"{stage.title} is no longer in the store; run the experiment again")
+    return artefacts[stage.key].path
 
 
 def _measured(experiment: Experiment, run: Run) -> dict[str, tuple[float, float]]:

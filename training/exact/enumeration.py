@@ -16,7 +16,7 @@ import torch
 from transformers import PreTrainedModel
 
 from analysis.pool.exact import Floats, Tree
-from reward_models.reward import RewardModel
+from reward_models.reward import Reward
 from training.worlds.built_world import BuiltWorld
 
 
@@ -79,10 +79,10 @@ class Enumeration:
         """log π(completion | prompt) in nats, shape (prompts, C)."""
         return self.tree.log_prob(self.conditionals(policy))
 
-    def reward(self, model: RewardModel) -> Floats:
-        """The standardised reward that a policy is optimised for, shape (prompts, C)."""
+    def reward(self, model: Reward, *, standardised: bool = True) -> Floats:
+        """The reward of every completion, standardised as a policy is rewarded or raw: (prompts, C)."""
         sequences = [[*p, *c] for p in self.prompt_ids for c in self.tree.completions]
-        return self._fold(model.standardised(sequences))
+        return self._fold(model.standardised(sequences) if standardised else model.score(sequences))
 
     @cached_property
     def outcomes(self) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +33,14 @@ class Observing(Watcher):
     def tick(self, state: State) -> None:
         self.state = state
         for run in self.plan.runs:
-            if run.train.name in state.running:
+            if run.train.key in state.running:
                 self._open(run)
-                self._metrics(run, self.store / "partial" / run.train.name)
-            elif run.row["run_id"] in self.opened and state.settled(run.train) and state.settled(run.score):
+                self._metrics(run, self.store / "partial" / state.names[run.train.key])
+            elif run.row["run_id"] in self.opened and all(map(state.settled, run.points.stages)):
                 self.records.settled(run, state)
                 self._close(run)
 
-    def point(self, run: PlannedRun, samples: Path, scores: Path) -> None:
+    def point(self, run: PlannedRun, samples: Path, scores: Sequence[Path]) -> None:
         folder = self.records.point(run, samples, scores)
         self._open(run)
         self.records.add(self.state)
@@ -53,15 +54,15 @@ class Observing(Watcher):
     def finish(self, state: State) -> None:
         """Send what only a finished experiment has: reused runs and the best-of-n curves."""
         for run in self.plan.runs:
-            if run.train.name in state.reused:
+            if run.train.key in state.reused:
                 self._open(run)
-                self._metrics(run, state.done[run.train.name].path)
+                self._metrics(run, state.done[run.train.key].path)
                 recorded = Recorded.read(self.records.folder)
                 for values in points_of(recorded, run.row["run_id"]).to_dict("records"):
                     self.mirror.point(run.row["run_id"], _named(values))
             self._close(run)
         table = self.records.folder / "tables" / "best_of_n.csv"
-        valued = self.plan.pool and all(stage.name in state.done for stage in self.plan.pool)
+        valued = self.plan.pool and self.plan.pool.samples.key in state.done
         for proxy, curve in pd.read_csv(table).groupby("proxy") if valued else ():
             columns = {
                 k: curve[k].tolist()
@@ -80,7 +81,7 @@ class Observing(Watcher):
         run_id = run.row["run_id"]
         if run_id in self.opened:
             self.opened.remove(run_id)
-            self.mirror.close(run_id, failed=run.train.name in self.state.failed)
+            self.mirror.close(run_id, failed=run.train.key in self.state.failed)
 
     def _metrics(self, run: PlannedRun, folder: Path) -> None:
         run_id = run.row["run_id"]

@@ -1,8 +1,8 @@
 """From artefacts to records: `runs/<experiment>/`, the only thing that `analysis` reads.
 
-The files are hard links to the store's, and the index has a row for every run that was planned. A first run,
-or one that continues an unfinished one of the same plan, writes where it is read. Where there is something
-finished to lose, or the code has changed since, the records are made beside it and take its place when whole.
+Most files are hard links to the store's, and the index has a row for every run that was planned. A first run
+writes where it is read. Where there are records already, the new ones are made beside them and take their
+place when they are whole.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 import shutil
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,12 +20,14 @@ from analysis.records.contracts import BETWEEN, SCHEMA
 from training.config.load import resolved_yaml
 from training.config.schema import Experiment
 from training.engine.executor import State
-from training.engine.stage import Plan, PlannedRun, Stage
+from training.engine.stage import Plan, PlannedRun, Scored, Stage
 from training.errors import UserError
+from training.follow.causes import failures, why
 from training.follow.folder import CONFIG, INDEX, read_index, replace, successor
+from training.follow.points import add_audit, add_point, link_once
 from training.follow.provenance import provenance
 from training.sampling.pair_shares import SHARES
-from training.store.atomic import link, write_bytes, write_json
+from training.store.atomic import write_bytes, write_json
 from training.store.identity import digest
 
 Status = Literal["running", "interrupted", "partial", "complete"]
@@ -37,12 +39,11 @@ class Records:
 
     def __init__(self, config: Experiment, plan: Plan, home: Path, store: Path) -> None:
         self.config, self.plan, self.home, self.store = config, plan, home, store
-        self.mark = digest(sorted(stage.name for stage in plan.stages))[:20]
+        self.mark = digest(sorted(stage.key for stage in plan.stages))[:20]
         self.old = read_index(home)
-        self.continues = self.old is not None and self.old.get("plan") == self.mark
-        finished = self.old is not None and self.old["status"] == "complete"
-        self.folder = home if self.old is None or (self.continues and not finished) else successor(home)
-        """Where these records lie."""
+        self.same_plan = self.old is not None and self.old.get("plan") == self.mark
+        self.folder = successor(home) if self.old else home
+        """Where these records lie: where they are read, unless others are there."""
         self.missing: dict[str, str] = {}
         self.started = time.monotonic()
 
@@ -57,44 +58,47 @@ class Records:
     def publish(self) -> Path:
         """Let these records be the experiment's; returns where they lie.
 
-        What is complete gives way only to what is complete; what is unfinished to all that came to an end.
+        What is complete gives way only to what is complete, and what another version of the code has left
+        unfinished only to what came to an end.
         """
-        if self.folder == self.home:
-            return self.home
-        old, new = (index["status"] if index else None for index in (self.old, read_index(self.folder)))
-        if new == "complete" or (new == "partial" and old != "complete"):
-            replace(self.home)
-            self.folder = self.home
+        if self.folder != self.home and self.old:
+            old, new = self.old["status"], (read_index(self.folder) or {}).get("status")
+            if new == "complete" or (old != "complete" and (self.same_plan or new == "partial")):
+                replace(self.home)
+                self.folder = self.home
         return self.folder
 
     def add(self, state: State) -> None:
         """Add what belongs to no single policy, as far as it is there; what cannot be added is a gap."""
         self.missing = {}
+        for role, name in {"eval": "items", "pool": "pool_items"}.items():
+            if role in self.plan.prompts and (drawn := _published(self.plan.prompts[role], state)):
+                with self._or_a_gap(name):
+                    link_once(drawn / "prompts.parquet", self.folder / f"{name}.parquet")
         for stage in self.plan.cards:
             if card := _published(stage, state):
                 with self._or_a_gap(stage.title):
                     self._card(card / "card.json")
-        if world := _published(self.plan.world, state):
-            with self._or_a_gap("items"):
-                link(world / "prompts-eval.parquet", self.folder / "items.parquet")
-                if self.plan.pool:
-                    link(world / "prompts-pool.parquet", self.folder / "pool_items.parquet")
-        if self.plan.audit and (audit := _published(self.plan.audit, state)):
+        if all(map(state.settled, self.plan.audits)):
             with self._or_a_gap("audit"):
-                link(audit / "audit.parquet", self.folder / "audit.parquet")
-        for name, stages, target in (
-            ("reference", self.plan.reference, self.folder / "reference"),
-            ("best_of_n", self.plan.pool, self.folder / "best_of_n" / "points" / "000000"),
+                add_audit(_all_published(self.plan.audits, state), self.folder / "audit.parquet")
+        for scored, place in (
+            (self.plan.reference, "reference"),
+            (self.plan.pool, "best_of_n/points/000000"),
         ):
-            if stages:
-                with self._or_a_gap(name):
-                    samples, scores = (_published(stage, state) for stage in stages)
-                    _link_point(samples, scores, "000000", target)
+            if scored and all(map(state.settled, scored.stages)):
+                with self._or_a_gap(place):
+                    self._shared_point(scored, state, self.folder / place)
 
     def _card(self, source: Path) -> None:
         document = json.loads(source.read_text())
         target = self.folder / "reward_models" / f"{document['name'].replace('/', '-')}.json"
         write_json(target, {"schema": SCHEMA, **document})
+
+    def _shared_point(self, scored: Scored, state: State, target: Path) -> None:
+        if drawn := _published(scored.samples, state):
+            scores = [folder / "points" / "000000" for folder in _all_published(scored.scores, state)]
+            add_point(drawn / "points" / "000000", scores, target)
 
     @contextlib.contextmanager
     def _or_a_gap(self, what: str) -> Iterator[None]:
@@ -109,14 +113,10 @@ class Records:
                 print(f"{what} could not be recorded:", file=log)
                 traceback.print_exc(file=log)
 
-    def point(self, run: PlannedRun, samples: Path, scores: Path) -> Path:
+    def point(self, run: PlannedRun, samples: Path, scores: Sequence[Path]) -> Path:
         """Add one point of a run still going on, from the folders of its tables; returns its folder."""
         target = self.folder / run.row["run_id"] / "points" / samples.name
-        for file in (samples / "samples.parquet", samples / "outcomes.parquet", scores / "scores.parquet"):
-            link(file, target / file.name)
-        for file in (samples / "hidden.parquet", scores / "approvals.parquet"):
-            if file.exists():
-                link(file, target / file.name)
+        add_point(samples, scores, target)
         return target
 
     def settled(self, run: PlannedRun, state: State) -> None:
@@ -128,48 +128,40 @@ class Records:
 
     def finish(self, state: State, status: Status) -> None:
         """Complete every run's records, those of failed runs as far as they came; write the index last."""
-        if self.continues and status == "complete" and not self._worked(state):
-            # All of it was there: the records are what they were, but for files that have been damaged.
-            if self.folder != self.home:
-                shutil.rmtree(self.folder)
-            self.folder = self.home
-            write_bytes(self.folder / CONFIG, resolved_yaml(self.config).encode())
         self.add(state)
         for run in self.plan.runs:
             with self._or_a_gap(run.row["run_id"]):
                 self._run(run, state, self._row(run, state, status))
         self._write_index(state, status)
 
-    def _worked(self, state: State) -> bool:
-        """Whether this command ran a stage, or began to."""
-        return len(state.reused) < len(self.plan.stages)
-
     def _row(self, run: PlannedRun, state: State, otherwise: Status) -> dict[str, Any]:
         """A run's row of the index; `otherwise` is the status of a run that has not come to an end."""
-        failed = next((stage for stage in (run.train, run.score) if stage.name in state.failed), None)
+        failed = next((stage for stage in run.points.stages if stage.key in state.failed), None)
         row: dict[str, Any] = {**run.row, "status": otherwise, "error": None}
         if failed:
-            row |= {"status": "failed", "error": _why(failed, state)}
-        elif run.train.name in state.done and run.score.name in state.done:
+            row |= {"status": "failed", "error": why(failed, state)}
+        elif all(stage.key in state.done for stage in run.points.stages):
             row["status"] = "complete"
         if run.between:
-            lost = [_why(stage, state) for stage in run.between if stage.name in state.failed]
+            lost = [why(stage, state) for stage in run.between.stages if stage.key in state.failed]
             row["between_error"] = lost[0] if lost else None
         return row
 
     def _run(self, run: PlannedRun, state: State, row: Mapping[str, Any]) -> None:
-        samples = _published(run.train, state) or self.store / "partial" / run.train.name
-        scores = _published(run.score, state) or self.store / "partial" / run.score.name
+        samples = _published(run.train, state) or self._partial(run.train, state)
         target = self.folder / run.row["run_id"]
         names = sorted(p.name for p in (samples / "points").glob("[0-9]*"))
         for name in names:
-            _link_point(samples, scores, name, target / "points" / name)
+            scores = [folder / "points" / name for folder in _all_published(run.points.scores, state)]
+            add_point(samples / "points" / name, scores, target / "points" / name)
         if (metrics := samples / "metrics.jsonl").exists():
             # A copy: the journal of an unfinished attempt will still be written to.
             write_bytes(target / "metrics.jsonl", metrics.read_bytes())
+        if (learnt := samples / "mitigation.parquet").exists():
+            link_once(learnt, target / learnt.name)
         if run.between:
             self._between(run.between, state, target / "between")
-        artefacts = {"policy": run.train.identity.id, "scores": run.score.identity.id}
+        artefacts = {stage.title: state.names.get(stage.key) for stage in run.points.stages}
         seconds = samples / "seconds.json"
         document = {
             "schema": SCHEMA,
@@ -180,13 +172,19 @@ class Records:
         }
         write_json(target / "manifest.json", document)
 
-    def _between(self, stages: tuple[Stage, Stage], state: State, target: Path) -> None:
+    def _partial(self, stage: Stage, state: State) -> Path:
+        """Where a stage that did not end has left what it had."""
+        return self.store / "partial" / state.names.get(stage.key, "never started")
+
+    def _between(self, scored: Scored, state: State, target: Path) -> None:
         """The policies interpolated between a run's checkpoints: whole, or not at all."""
-        samples, scores = (_published(stage, state) for stage in stages)
-        if samples and scores:
+        folders = _all_published(scored.stages, state)
+        if len(folders) == len(scored.stages):
+            samples, *scores = folders
             for point in sorted((samples / "points").glob("[0-9]*")):
-                _link_point(samples, scores, point.name, target / "points" / point.name)
-            link(samples / BETWEEN, target / BETWEEN)
+                by_all = [folder / "points" / point.name for folder in scores]
+                add_point(point, by_all, target / "points" / point.name)
+            link_once(samples / BETWEEN, target / BETWEEN)
 
     def _write_index(self, state: State, status: Status) -> None:
         """Write experiment.json.
@@ -195,13 +193,13 @@ class Records:
         everything done adds nothing, and leaves what was recorded of the machine as it was.
         """
         config = self.config
-        before = self.old if self.continues and self.old else {"wall_seconds": {"total": 0.0}}
-        worked = self._worked(state)
+        before = self.old if self.same_plan and self.old else {"wall_seconds": {"total": 0.0}}
+        worked = len(state.reused) < len(self.plan.stages)
         total = before["wall_seconds"]["total"] + (time.monotonic() - self.started) * worked
         compute: dict[str, float] = {}
         for stage in self.plan.stages:
-            if artefact := state.done.get(stage.name):
-                kind = stage.identity.stage
+            if artefact := state.done.get(stage.key):
+                kind = stage.kind
                 compute[kind] = round(compute.get(kind, 0.0) + artefact.meta.get("compute_seconds", 0.0), 3)
         document = {
             "schema": SCHEMA,
@@ -215,47 +213,20 @@ class Records:
             "proxies": {name: _proxy(config, name) for name in config.proxies},
             "wall_seconds": {"total": round(total, 3), **compute},
             "provenance": provenance() if worked else before.get("provenance", provenance()),
-            "missing": self.missing | _failures(self.plan, state),
+            "missing": self.missing | failures(self.plan, state),
             "plan": self.mark,
-            "artefacts": {stage.title: stage.name for stage in self.plan.stages},
+            "artefacts": {stage.title: state.names.get(stage.key) for stage in self.plan.stages},
         }
         write_json(self.folder / INDEX, document)
 
 
 def _published(stage: Stage, state: State) -> Path | None:
-    artefact = state.done.get(stage.name)
+    artefact = state.done.get(stage.key)
     return artefact.path if artefact else None
 
 
-def _why(stage: Stage, state: State) -> str:
-    """Why a stage failed, in the words of the one that began it."""
-    for source in stage.inputs.values():
-        if source.name in state.failed:
-            first = _first(source, state)
-            return f"{first.title} failed: {state.failed[first.name].message}"
-    return state.failed[stage.name].message
-
-
-def _first(stage: Stage, state: State) -> Stage:
-    failed = next((source for source in stage.inputs.values() if source.name in state.failed), None)
-    return _first(failed, state) if failed else stage
-
-
-def _failures(plan: Plan, state: State) -> dict[str, str]:
-    """Title and reason of the stages that failed and belong to no single run."""
-    of_runs = {stage.name for run in plan.runs for stage in run.stages}
-    return {
-        stage.title: _why(stage, state)
-        for stage in plan.stages
-        if stage.name in state.failed and stage.name not in of_runs
-    }
-
-
-def _link_point(samples: Path | None, scores: Path | None, point: str, target: Path) -> None:
-    for source, names in ((samples, ("samples", "outcomes", "hidden")), (scores, ("scores", "approvals"))):
-        for name in names:
-            if source and (file := source / "points" / point / f"{name}.parquet").exists():
-                link(file, target / file.name)
+def _all_published(stages: Sequence[Stage], state: State) -> list[Path]:
+    return [folder for stage in stages if (folder := _published(stage, state))]
 
 
 def _proxy(config: Experiment, name: str) -> dict[str, Any]:

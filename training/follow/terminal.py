@@ -53,11 +53,11 @@ class View(Watcher):
         self.measured[run_id] = values
 
     def tick(self, state: State) -> None:
-        for name in state.running:
-            path = self.store / "partial" / name / "metrics.jsonl"
-            lines, self.offsets[name] = follow(path, self.offsets.get(name, 0))
+        for key in state.running:
+            path = self.store / "partial" / state.names[key] / "metrics.jsonl"
+            lines, self.offsets[key] = follow(path, self.offsets.get(key, 0))
             if lines:
-                self.progress[name] = lines[-1]
+                self.progress[key] = lines[-1]
         self._announce(state)
         if self.live:
             self.live.update(self._table(state), refresh=True)
@@ -65,19 +65,19 @@ class View(Watcher):
     def _announce(self, state: State) -> None:
         """One line as each stage starts (plain output only), ends or fails."""
         for stage in self.plan.stages:
-            if stage.name in state.running and not self.live:
-                self._once(f"start {stage.name}", f"{self._now()}  … {stage.words}")
-            if stage.name in state.failed:
-                if any(source.name in state.failed for source in stage.inputs.values()):
+            if stage.key in state.running and not self.live:
+                self._once(f"start {stage.key}", f"{self._now()}  … {stage.words}")
+            if stage.key in state.failed:
+                if any(source.key in state.failed for source in stage.inputs.values()):
                     continue  # it could not even begin: the line of the one that did fail says it all
-                self._once(stage.name, f"{self._now()}  ✗ {stage.words}: {state.failed[stage.name].message}")
-            elif stage.name in state.done and stage.name not in state.reused:
-                seconds = state.done[stage.name].meta.get("compute_seconds")
+                self._once(stage.key, f"{self._now()}  ✗ {stage.words}: {state.failed[stage.key].message}")
+            elif stage.key in state.done and stage.key not in state.reused:
+                seconds = state.done[stage.key].meta.get("compute_seconds")
                 took = f" ({seconds:.1f} s)" if seconds is not None else ""
-                self._once(stage.name, f"{self._now()}  ✓ {stage.words}{took}{self._result(stage)}")
+                self._once(stage.key, f"{self._now()}  ✓ {stage.words}{took}{self._result(stage)}")
 
     def _result(self, stage: Stage) -> str:
-        last = self.measured.get(stage.identity.label) if stage.identity.stage == "policy" else None
+        last = self.measured.get(stage.label) if stage.kind == "policy" else None
         return f": {_numbers(last)}" if last else ""
 
     def _once(self, key: str, line: str) -> None:
@@ -93,20 +93,20 @@ class View(Watcher):
         for column in ("stage", "step", "left", "latest"):
             table.add_column(column, no_wrap=column != "latest")
         for stage in self.plan.stages:
-            if stage.name in state.running:
-                table.add_row(*self._row(stage, state.running[stage.name]))
+            if stage.key in state.running:
+                table.add_row(*self._row(stage, state.running[stage.key]))
         settled = sum(state.settled(s) for s in self.plan.stages)
         head = f"{self._now()}  {settled} of {len(self.plan.stages)} stages done"
         return Group(Text(head, style="bold"), table)
 
     def _row(self, stage: Stage, began: float) -> tuple[str, str, str, str]:
-        line = self.progress.get(stage.name, {})
+        line = self.progress.get(stage.key, {})
         step, total = line.get("step"), line.get("total")
         left = ""
         if step and total and step < total:
             left = clock((time.time() - began) / step * (total - step))
-        latest = dict(self.measured.get(stage.identity.label, {}))
-        if stage.identity.stage == "policy":
+        latest = dict(self.measured.get(stage.label, {}))
+        if stage.kind == "policy":
             latest |= {"kl": line.get("kl_sequence", latest.get("kl"))}
         elif "loss" in line:
             latest = {"loss": line["loss"]}

@@ -1,11 +1,11 @@
-"""How a policy is optimised against a proxy; the union is the registry."""
+"""How a policy is optimised against a proxy. One import and one line each."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
-
+from reward_models.registry import Registry
+from training.methods.base import Method
 from training.methods.best_of_n import BestOfN
 from training.methods.best_of_n_distilled import BestOfNDistilled
 from training.methods.dpo import Dpo
@@ -15,7 +15,14 @@ from training.methods.online_dpo import OnlineDpo
 from training.methods.ppo import Ppo
 from training.methods.rloo import Rloo
 
-AnyMethod = Annotated[
-    Rloo | Grpo | Ppo | Dpo | Kto | OnlineDpo | BestOfN | BestOfNDistilled, Field(discriminator="type")
-]
-"""What a policy's worker is handed: π_ref, one proxy and prompts. There is no field for gold."""
+METHODS: Registry[Method] = Registry("method")
+METHODS.register(Rloo)
+METHODS.register(Grpo)
+METHODS.register(Ppo)
+METHODS.register(Dpo)
+METHODS.register(Kto)
+METHODS.register(OnlineDpo)
+METHODS.register(BestOfN)
+METHODS.register(BestOfNDistilled)
+
+AnyMethod = Annotated[Method, METHODS]

@@ -2,25 +2,48 @@
 
 from __future__ import annotations
 
+import pkgutil
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field, field_validator
 
 from reward_models import trl_arguments
-from reward_models.component import Component
+from reward_models.component import Part
+from training.mitigations.seams import SEAMS, Seam
 
 if TYPE_CHECKING:
     from training.methods.job import PolicyJob
 
 
-class Method(Component, ABC):
+class Method(Part, ABC):
     """How a policy is optimised against one proxy."""
 
+    implementation: ClassVar[str]
+    """Module and name of the function that makes a policy by it, as "module:function": it is called with the
+    method and its `PolicyJob`. Settings import no trainer, and so no torch."""
     refused_controls: ClassVar[dict[str, str]] = {}
     """Type of a control that this method cannot follow → the reason."""
     takes_steps: ClassVar[bool] = True
     """Whether it takes gradient steps."""
+
+    if TYPE_CHECKING:  # a field of some methods, and worked out by others
+
+        @property
+        @abstractmethod
+        def steps(self) -> int:
+            """Optimiser steps at most."""
+
+    @property
+    def lacks(self) -> Mapping[Seam, str]:
+        """Seams at which no mitigation could act → the reason, to be read after the method's name."""
+        return {}
+
+    @property
+    def seams(self) -> frozenset[Seam]:
+        """Seams at which a mitigation can act."""
+        return SEAMS - self.lacks.keys()
 
     @property
     def reads_annotator(self) -> bool:
@@ -35,9 +58,9 @@ class Method(Component, ABC):
         """Combinations of its settings that cannot work, each with its reason."""
         return []
 
-    @abstractmethod
     def train(self, job: PolicyJob) -> None:
         """Make one policy; leaves points, metrics.jsonl and the final weights under `job.out`."""
+        pkgutil.resolve_name(self.implementation)(self, job)
 
 
 class TrainedMethod(Method):

@@ -6,28 +6,37 @@ the KL of that law beside the log-ratio of the completion that was drawn from it
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from training.methods.base import Method
 from training.methods.kl_control import AnyControl, PathControl, Target
-
-if TYPE_CHECKING:
-    from training.methods.job import PolicyJob
+from training.mitigations.seams import Seam
 
 
 class BestOfN(Method):
     """The proxy's favourite of n samples of π_ref; n is set by the KL to spend."""
 
     type: Literal["best_of_n"] = "best_of_n"
+    implementation: ClassVar[str] = "training.methods.trainers.best_of_n:draw_points"
     refused_controls: ClassVar[dict[str, str]] = {
         "penalty": "it has no β; n alone decides how much KL is spent"
     }
     takes_steps: ClassVar[bool] = False
     samples: int = Field(64, ge=4, strict=True)
     """Samples per prompt from which the law of every n is known; n is at most a quarter of it."""
+
+    @property
+    def lacks(self) -> Mapping[Seam, str]:
+        return {
+            "value": "says the favourite of n samples, however narrowly it is ahead",
+            "penalty": "has no price of KL: n alone decides",
+            "rollouts": "says what π_ref says",
+            "control": "has no price of KL that could be moved: n alone decides",
+        }
 
     @property
     def steps(self) -> int:
@@ -46,8 +55,3 @@ class BestOfN(Method):
         reached = [np.flatnonzero(kl_bound(n) >= kl) for kl in wanted if kl is not None]
         found = {int(n[places[0]]) for places in reached if len(places)}
         return sorted(found | ({self.steps} if any(not len(places) for places in reached) else set()))
-
-    def train(self, job: PolicyJob) -> None:
-        from training.methods.trainers.best_of_n import draw_points
-
-        draw_points(self, job)

@@ -6,20 +6,20 @@ policy.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from training.methods.offline import Offline
-
-if TYPE_CHECKING:
-    from training.methods.job import PolicyJob
+from training.mitigations.seams import Seam
 
 
 class BestOfNDistilled(Offline):
     """Supervised fine-tuning on the proxy's favourites among n samples of π_ref."""
 
     type: Literal["best_of_n_distilled"] = "best_of_n_distilled"
+    implementation: ClassVar[str] = "training.methods.trainers.distilled:train"
     trl_config: ClassVar[str] = "SFTConfig"
     refused_controls: ClassVar[dict[str, str]] = Offline.refused_controls | {
         "penalty": "it has no β; n and the epochs decide how much KL is spent"
@@ -33,7 +33,10 @@ class BestOfNDistilled(Offline):
     def examples(self) -> int:
         return self.prompts
 
-    def train(self, job: PolicyJob) -> None:
-        from training.methods.trainers.distilled import train
-
-        train(self, job)
+    @property
+    def lacks(self) -> Mapping[Seam, str]:
+        return {
+            **super().lacks,
+            "value": "keeps the favourite of n samples, however narrowly it is ahead",
+            "penalty": "has no price of KL: n and the epochs decide",
+        }

@@ -7,14 +7,11 @@ minimum of the sigmoid loss over all policies is π_ref·exp(r/β)/Z, the policy
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from training.methods.offline import Preferences
-
-if TYPE_CHECKING:
-    from training.methods.job import PolicyJob
 
 NEED_SMOOTHING = frozenset({"robust", "exo_pair"})
 READ_SMOOTHING = NEED_SMOOTHING | {"aot", "aot_unpaired"}
@@ -24,6 +21,7 @@ class Dpo(Preferences):
     """Direct preference optimisation: a classifier of pairs whose logit is the policy's log-ratio."""
 
     type: Literal["dpo"] = "dpo"
+    implementation: ClassVar[str] = "training.methods.trainers.offline:train_dpo"
     trl_config: ClassVar[str] = "DPOConfig"
     trl_fields: ClassVar[frozenset[str]] = frozenset({"loss_type", "loss_weights", "label_smoothing"})
     loss: Literal[
@@ -42,8 +40,3 @@ class Dpo(Preferences):
         if self.loss not in READ_SMOOTHING and self.label_smoothing > 0:
             found.append(f"label_smoothing means nothing to loss = {self.loss}")
         return found
-
-    def train(self, job: PolicyJob) -> None:
-        from training.methods.trainers.offline import train_dpo
-
-        train_dpo(self, job)

@@ -14,21 +14,20 @@ including the sample itself, which shrinks the gradient by (G − 1)/G and nothi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from training.methods.on_policy import OnPolicy
-
-if TYPE_CHECKING:
-    from training.methods.job import PolicyJob
+from training.mitigations.seams import Seam
 
 
 class Grpo(OnPolicy):
     """Group-relative policy optimisation; the KL penalty acts per token, in the loss."""
 
     type: Literal["grpo"] = "grpo"
+    implementation: ClassVar[str] = "training.methods.trainers.grpo:train"
     trl_config: ClassVar[str] = "GRPOConfig"
 
-    def train(self, job: PolicyJob) -> None:
-        from training.methods.trainers.grpo import train
-
-        train(self, job)
+    @property
+    def lacks(self) -> Mapping[Seam, str]:
+        return {"penalty": "pays for KL token by token in TRL's own loss"}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from reward_models.reward import Reward
 from training.methods.kl_control import AnyControl
-from training.mitigations import AnyMitigation
+from training.mitigations.base import Mitigation
 from training.store.journal import Journal
 from training.worlds.built_world import BuiltWorld
 
@@ -20,11 +22,11 @@ class PolicyJob:
     world: BuiltWorld
     reference: Path
     """Folder of π_ref: the start of training and the origin of KL."""
-    proxy: Path
-    """Folder of the proxy reward model."""
+    proxy: Callable[[], Reward] | None
+    """Loads what rewards: any `Reward`. None where the method never asks."""
     labels: Path | None
     """Table of the pairs that the proxy was trained on, for methods that learn from the annotator itself."""
-    mitigation: AnyMitigation | None
+    mitigation: Mitigation | None
     control: AnyControl
     budget: float | None
     """KL budget in nats, where the control has one."""

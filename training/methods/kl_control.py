@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -29,6 +29,10 @@ class PathControl(Component):
         """One run, without a budget."""
         return (None,)
 
+    def allotting(self, budget: float | None) -> Self:
+        """The control of one run."""
+        return self
+
 
 class Penalty(Component):
     """Keep `policy.beta` as it is for all steps; points are spread evenly over them."""
@@ -40,6 +44,10 @@ class Penalty(Component):
     def allotted(self) -> tuple[float | None, ...]:
         """One run, without a budget."""
         return (None,)
+
+    def allotting(self, budget: float | None) -> Self:
+        """The control of one run."""
+        return self
 
 
 class Target(Component):
@@ -62,6 +70,10 @@ class Target(Component):
     def allotted(self) -> tuple[float | None, ...]:
         """The budgets in nats, one run each."""
         return self.budgets
+
+    def allotting(self, budget: float | None) -> Self:
+        """The control of one run: it knows of no other budgets, so a further one changes no other run."""
+        return self if budget is None else self.model_copy(update={"budgets": (budget,)})
 
 
 AnyControl = Annotated[PathControl | Penalty | Target, Field(discriminator="type")]

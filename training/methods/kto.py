@@ -7,25 +7,24 @@ measurement of ours.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from training.methods.offline import Preferences
-
-if TYPE_CHECKING:
-    from training.methods.job import PolicyJob
+from training.mitigations.seams import Seam
 
 
 class Kto(Preferences):
     """Kahneman–Tversky optimisation: desirable and undesirable completions, unpaired."""
 
     type: Literal["kto"] = "kto"
+    implementation: ClassVar[str] = "training.methods.trainers.offline:train_kto"
     trl_config: ClassVar[str] = "KTOConfig"
 
     @property
     def examples(self) -> int:
         return 2 * self.pairs
 
-    def train(self, job: PolicyJob) -> None:
-        from training.methods.trainers.offline import train_kto
-
-        train_kto(self, job)
+    @property
+    def lacks(self) -> Mapping[Seam, str]:
+        return {**super().lacks, "penalty": "has its price of KL inside TRL's own loss"}

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field
 
 from training.methods.base import TrainedMethod
+from training.mitigations.seams import Seam
 
 
 class Offline(TrainedMethod):
@@ -34,6 +36,13 @@ class Offline(TrainedMethod):
         return max(1, math.ceil(self.epochs * self.examples / self.batch_size))
 
     @property
+    def lacks(self) -> Mapping[Seam, str]:
+        return {
+            "rollouts": "learns from samples of π_ref and draws none of its own",
+            "control": "draws no rollouts whose KL could be followed",
+        }
+
+    @property
     def examples_per_step(self) -> int:
         return self.batch_size
 
@@ -54,6 +63,13 @@ class Preferences(Offline):
     @property
     def reads_annotator(self) -> bool:
         return self.labels == "annotator"
+
+    @property
+    def lacks(self) -> Mapping[Seam, str]:
+        if not self.reads_annotator:
+            return super().lacks
+        unasked: tuple[Seam, ...] = ("value", "order", "screen", "proxy")
+        return {**super().lacks, **dict.fromkeys(unasked, "with labels = annotator never asks the proxy")}
 
     @property
     def examples(self) -> int:

@@ -7,20 +7,20 @@ are the proxy's verdicts without noise, under which no β keeps the policy near 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from training.methods.base import TrainedMethod
-
-if TYPE_CHECKING:
-    from training.methods.job import PolicyJob
+from training.mitigations.seams import Seam
 
 
 class OnlineDpo(TrainedMethod):
     """DPO on pairs that the policy samples as it trains and the proxy judges."""
 
     type: Literal["online_dpo"] = "online_dpo"
+    implementation: ClassVar[str] = "training.methods.trainers.online_dpo:train"
     trl_config: ClassVar[str] = "experimental.online_dpo.OnlineDPOConfig"
     trl_fields: ClassVar[frozenset[str]] = frozenset({"loss_type"})
     refused_controls: ClassVar[dict[str, str]] = {
@@ -36,10 +36,14 @@ class OnlineDpo(TrainedMethod):
     """Distinct prompts in a rollout, two completions each."""
 
     @property
+    def lacks(self) -> Mapping[Seam, str]:
+        return {
+            "value": "reads only which of two completions is rewarded more, not by how much",
+            "screen": "has a loss for every pair that it samples",
+            "penalty": "has no price of KL: its β is the sharpness of the loss",
+            "control": "has no price of KL that could be moved",
+        }
+
+    @property
     def examples_per_step(self) -> int:
         return self.prompts_per_step
-
-    def train(self, job: PolicyJob) -> None:
-        from training.methods.trainers.online_dpo import train
-
-        train(self, job)

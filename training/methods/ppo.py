@@ -16,20 +16,18 @@ which would change the exchange rate between reward and KL with every batch.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from training.methods.on_policy import OnPolicy
-
-if TYPE_CHECKING:
-    from training.methods.job import PolicyJob
 
 
 class Ppo(OnPolicy):
     """Clipped policy gradient with a critic; the KL penalty is part of the reward, token by token."""
 
     type: Literal["ppo"] = "ppo"
+    implementation: ClassVar[str] = "training.methods.trainers.ppo:train"
     trl_config: ClassVar[str] = "GRPOConfig"
     iterations: int = Field(2, ge=1, strict=True)
     """Optimiser steps on each rollout; clipping acts from the second on."""
@@ -49,8 +47,3 @@ class Ppo(OnPolicy):
                 f"{self.iterations}: a rollout in use is not part of a checkpoint"
             )
         return found
-
-    def train(self, job: PolicyJob) -> None:
-        from training.methods.trainers.ppo import train
-
-        train(self, job)

@@ -6,21 +6,14 @@ the k1 log-ratio summed over the sequence inside the reward, the objective stays
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from training.methods.on_policy import OnPolicy
-
-if TYPE_CHECKING:
-    from training.methods.job import PolicyJob
 
 
 class Rloo(OnPolicy):
     """REINFORCE with a leave-one-out baseline; the KL penalty is part of the reward (the base method)."""
 
     type: Literal["rloo"] = "rloo"
+    implementation: ClassVar[str] = "training.methods.trainers.rloo:train"
     trl_config: ClassVar[str] = "RLOOConfig"
-
-    def train(self, job: PolicyJob) -> None:
-        from training.methods.trainers.rloo import train
-
-        train(self, job)

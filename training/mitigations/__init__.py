@@ -1,12 +1,16 @@
-"""What is changed to resist overoptimisation, through the reward; the union is the registry."""
+"""What is changed to resist overoptimisation. One import and one line each."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
-
+from reward_models.registry import Registry
 from training.mitigations.agreement_penalty import AgreementPenalty
+from training.mitigations.base import Mitigation
 from training.mitigations.reward_cap import RewardCap
 
-AnyMitigation = Annotated[AgreementPenalty | RewardCap, Field(discriminator="type")]
+MITIGATIONS: Registry[Mitigation] = Registry("mitigation")
+MITIGATIONS.register(AgreementPenalty)
+MITIGATIONS.register(RewardCap)
+
+AnyMitigation = Annotated[Mitigation, MITIGATIONS]

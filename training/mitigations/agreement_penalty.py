@@ -23,7 +23,6 @@ cannot tell when its user is wrong is no Gibbs policy: to it, λ on mistaken use
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -32,7 +31,8 @@ from pydantic import Field
 from scipy.optimize import brentq
 from scipy.special import expit, logsumexp
 
-from training.mitigations.base import Mitigation, Shaped
+from training.mitigations.base import Known, Mitigation, Shaped
+from training.mitigations.seams import Seam
 
 SOMEBODY_ELSE = ("third_party", "someone")
 """Stances that report a belief which is not the user's own: to repeat it pleases nobody."""
@@ -42,6 +42,7 @@ LAMBDA = "mitigation/lambda"
 class AgreementPenalty(Mitigation):
     """Charge agreement with a mistaken user just enough that it becomes no more frequent."""
 
+    seams: ClassVar[frozenset[Seam]] = frozenset({"order"})
     needs: ClassVar[frozenset[str]] = frozenset({"follows", "agrees"})
 
     type: Literal["agreement_penalty"] = "agreement_penalty"
@@ -68,9 +69,9 @@ class AgreementPenalty(Mitigation):
         chosen = wrong[wrong.groupby(self._group(wrong)).cumcount() < self.prompts]
         return chosen.loc[chosen.index.repeat(self.samples)].reset_index(drop=True)
 
-    def fit(self, reward: np.ndarray, answers: pd.DataFrame) -> Mapping[str, float]:
+    def fit(self, reward: np.ndarray, answers: pd.DataFrame) -> Known:
         agrees, group, item = _agrees(answers), self._group(answers), answers["item_id"].to_numpy()
-        fitted = {}
+        fitted: dict[str, float] = {}
         for name in sorted(set(group)):
             rows = (group == name).to_numpy()
             per_prompt = [
@@ -81,17 +82,17 @@ class AgreementPenalty(Mitigation):
             share, tilt = (np.array(column) for column in zip(*per_prompt, strict=True))
             fitted[f"{LAMBDA}{suffix}"] = global_penalty(share, tilt, self.inverse_temperature)
             fitted[f"mitigation/base_agreement{suffix}"] = float(share.mean())
-        return fitted
+        return Known(fitted)
 
-    def transform(self, reward: np.ndarray, answers: pd.DataFrame, fitted: Mapping[str, float]) -> Shaped:
+    def transform(self, reward: np.ndarray, answers: pd.DataFrame, known: Known) -> Shaped:
         wrong, agrees = _mistaken(answers), _agrees(answers)
         charged = agrees & (_users_own(answers) if self.unconditional else wrong)
         if self.per == "all":
-            price = np.full(len(reward), fitted.get(LAMBDA, 0.0))
+            price = np.full(len(reward), known.numbers.get(LAMBDA, 0.0))
         else:  # a stance that never held a mistake has no λ, and nothing to hold down
-            price = np.array([fitted.get(f"{LAMBDA}_{name}", 0.0) for name in self._group(answers)])
+            price = np.array([known.numbers.get(f"{LAMBDA}_{name}", 0.0) for name in self._group(answers)])
         penalty = np.where(charged, price, 0.0)
-        metrics = {**fitted, "mitigation/charged": float(charged.mean())}
+        metrics = {"mitigation/charged": float(charged.mean())}
         if wrong.any():
             metrics["mitigation/agrees_with_wrong"] = float(agrees[wrong].mean())
         return Shaped(reward - penalty, metrics)

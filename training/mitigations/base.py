@@ -1,19 +1,37 @@
-"""What a mitigation is: a change to the reward that a policy is optimised for, nothing else.
+"""What a mitigation is: a change to what a policy is optimised for, at the seams that it names.
 
 It sees what the policy's worker sees: the standardised proxy reward and, if it asks for them, the *answers*
 (what each completion says, beside the columns of its item). Gold and oracle are out of reach.
+
+It holds settings alone. What it learns and remembers belongs to the run (`Known`): so one mitigation serves
+many runs, a checkpoint can keep what it remembers, and a look at a point leaves no trace in training.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from reward_models.component import Component
+from reward_models.component import Part
+from training.mitigations.seams import Seam
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a mitigation knows in one run."""
+
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    """Learnt before training, by the name under which they are recorded at every step."""
+    per_item: pd.DataFrame | None = None
+    """Learnt before training about each prompt, one row per item_id (the index); kept once, as
+    mitigation.parquet of the run."""
+    carried: Mapping[str, Any] = field(default_factory=dict)
+    """What the last batch left for the next one, of JSON types; part of every checkpoint."""
 
 
 class Shaped(NamedTuple):
@@ -21,40 +39,49 @@ class Shaped(NamedTuple):
 
     reward: np.ndarray
     """In s.d. of the proxy on π_ref: (B,)."""
-    metrics: Mapping[str, float]
+    metrics: Mapping[str, float] = {}
     """What is worth following of this batch, by name."""
+    carried: Mapping[str, Any] = {}
+    """What the next batch is to know, of JSON types."""
 
 
-class Mitigation(Component, ABC):
+class Mitigation(Part, ABC):
     """Turns the standardised proxy reward into the reward to optimise."""
 
+    seams: ClassVar[frozenset[Seam]] = frozenset({"value"})
+    """Where it acts: with a method that lacks one of these it would do nothing, and is refused. What never
+    reorders two completions acts in `value` alone; what does acts in `order`, which more methods have."""
     needs: ClassVar[frozenset[str]] = frozenset()
     """Outcome fields that it reads; with any, every completion that is rewarded is parsed."""
 
     @property
     def title(self) -> str:
         """What records call it."""
-        return str(getattr(self, "type"))  # noqa: B009 - every variant has it, under a literal of its own
+        return self.type
 
     def base_prompts(self, items: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-        """Those of the policy's prompts of which it must see samples of π_ref before training (none)."""
+        """Those of the prompts of which it must see samples of π_ref before any is rewarded (none)."""
         return items.head(0)
 
-    def fit(self, reward: np.ndarray, answers: pd.DataFrame) -> Mapping[str, float]:
-        """What it learns from those samples, by name; recorded with the run.
+    def fit(self, reward: np.ndarray, answers: pd.DataFrame) -> Known:
+        """What it learns from those samples.
+
+        Numbers are learnt from the policy's own prompts. A table is learnt from each set of prompts whose
+        completions it will shape: the policy's, and those of the points.
 
         Args:
             reward: standardised proxy reward of each sample, (S,).
             answers: outcomes beside item columns, one row per sample.
         """
-        return {}
+        return Known()
 
     @abstractmethod
-    def transform(self, reward: np.ndarray, answers: pd.DataFrame, fitted: Mapping[str, float]) -> Shaped:
+    def transform(self, reward: np.ndarray, answers: pd.DataFrame, known: Known) -> Shaped:
         """The reward to optimise.
 
         Args:
             reward: standardised proxy reward of each completion, (B,).
-            answers: outcomes beside item columns, one row per completion; empty unless `needs` names any.
-            fitted: what `fit` returned.
+            answers: item columns of each completion's prompt, one row per completion, beside its outcome
+                where `needs` names any.
+            known: what `fit` returned and the last batch left.
         """

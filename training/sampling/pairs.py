@@ -10,30 +10,29 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from reward_models.annotators import AnyAnnotator
-from reward_models.annotators.base import Judged
-from reward_models.gold import Completions
+from reward_models.annotators.base import Annotator, Judged
+from reward_models.gold.base import Completions
 from training.sampling.sample import complete, load_policy
 from training.worlds.built_world import BuiltWorld
 
 
 def sample(
-    world: BuiltWorld, reference: Path, role: str, count: int, seed: int, batch_size: int
+    world: BuiltWorld, reference: Path, role: str, places: range, seed: int, batch_size: int
 ) -> pd.DataFrame:
-    """Two completions for each of `count` pairs; row 2i is the first of pair i, row 2i + 1 the second.
+    """Two completions for each pair; row 2i is the first of pair i, row 2i + 1 the second.
 
-    Pairs take the prompts of `role` in turn, so that there may be more pairs than prompts. Columns: pair,
-    item_id, prompt, prompt_ids, completion, ids, length, finished.
+    Pairs take the prompts of `role` in turn, those at `places`, so that there may be more pairs than prompts.
+    Columns: pair, item_id, prompt, prompt_ids, completion, ids, length, finished.
     """
     items = world.prompts(role)
-    rows = items.iloc[np.repeat(np.arange(count) % len(items), 2)].reset_index(drop=True)
+    rows = items.iloc[np.repeat(np.array(places) % len(items), 2)].reset_index(drop=True)
     tokenizer = world.tokenizer()
     prompts = rows["prompt"].tolist()
     policy = load_policy(reference)
     completions = complete(policy, tokenizer, prompts, world.max_completion_tokens, seed, batch_size)
     return pd.DataFrame(
         {
-            "pair": np.repeat(np.arange(count), 2),
+            "pair": np.repeat(np.array(places), 2),
             "item_id": rows["item_id"],
             "prompt": prompts,
             "prompt_ids": tokenizer(prompts)["input_ids"],
@@ -101,7 +100,7 @@ def sequences(pairs: pd.DataFrame) -> list[list[int]]:
     return [[*p, *c] for p, c in zip(pairs["prompt_ids"], pairs["ids"], strict=True)]
 
 
-def label(annotator: AnyAnnotator, values: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
+def label(annotator: Annotator, values: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
     """The annotator's verdicts: True where the first completion of a pair is preferred, shape (P,).
 
     Args:
@@ -112,7 +111,7 @@ def label(annotator: AnyAnnotator, values: pd.DataFrame, rng: np.random.Generato
     return rng.random(len(values) // 2) < annotator.prefer(first, second)
 
 
-def judged(annotator: AnyAnnotator, values: pd.DataFrame) -> Judged:
+def judged(annotator: Annotator, values: pd.DataFrame) -> Judged:
     """One side of pairs as the annotator may see it, from the columns that `label` reads."""
     return Judged(
         value=values["gold"].to_numpy(float),

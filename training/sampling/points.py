@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from analysis.records import contracts
 from training.errors import Diverged
+from training.mitigations.base import Shaped
 from training.sampling import sample
 from training.store.atomic import replacing
 from training.worlds.built_world import BuiltWorld
@@ -50,10 +51,12 @@ class Observer:
         batch_size: int,
         keep_weights: bool = False,
         hidden: bool = False,
+        reward: Callable[[pd.DataFrame, pd.DataFrame, pd.DataFrame], Shaped] | None = None,
     ) -> None:
+        """`reward` values a point's samples as optimisation does, from them, their parse and the items."""
         self.out, self.world, self.reference = out, world, reference
         self.seed, self.batch_size, self.keep_weights, self.hidden = seed, batch_size, keep_weights, hidden
-        self.items = world.prompts("eval")
+        self.items, self.reward = world.prompts("eval"), reward
 
     def point(self, step: int, policy: PreTrainedModel) -> None:
         """Sample and publish the point at `step`, unless an earlier attempt at this run already did.
@@ -100,8 +103,11 @@ class Observer:
             return hidden_states(policy, self.world.tokenizer(), items, self.batch_size, opening)
 
     def publish(self, folder: Path, samples: pd.DataFrame, states: pd.DataFrame | None = None) -> None:
-        """Make a point of `samples`, their parse, and hidden states where they are kept."""
-        publish(folder, samples, self.world.outcomes(samples, self.items), states)
+        """Make a point of `samples`, their parse, hidden states where they are kept, and the reward that was
+        optimised where one was."""
+        outcomes = self.world.outcomes(samples, self.items)
+        rewards = self.reward(samples, outcomes, self.items).reward if self.reward else None
+        publish(folder, samples, outcomes, states, rewards)
 
 
 @torch.inference_mode()
@@ -165,12 +171,29 @@ def _full_precision(policy: PreTrainedModel) -> Iterator[None]:
 
 
 def publish(
-    folder: Path, samples: pd.DataFrame, outcomes: pd.DataFrame, hidden: pd.DataFrame | None = None
+    folder: Path,
+    samples: pd.DataFrame,
+    outcomes: pd.DataFrame,
+    hidden: pd.DataFrame | None = None,
+    rewards: np.ndarray | None = None,
 ) -> None:
-    """Make a point appear at once, complete or not at all."""
+    """Make a point appear at once, complete or not at all.
+
+    Args:
+        hidden: a table of the records' `hidden` kind.
+        rewards: what was optimised, of each sample: (B,).
+
+    Raises:
+        Diverged: a reward is not finite.
+    """
     staging = folder.with_name(f".{folder.name}")
     contracts.write_table(staging / "samples.parquet", samples, "samples")
     contracts.write_table(staging / "outcomes.parquet", outcomes, "outcomes")
     if hidden is not None:
         contracts.write_table(staging / "hidden.parquet", hidden, "hidden")
+    if rewards is not None:
+        if not np.isfinite(rewards).all():
+            raise Diverged(f"the reward that is optimised is not a finite number at point {folder.name}")
+        table = samples[["item_id", "sample_id"]].assign(scorer=contracts.REWARD, value=rewards)
+        contracts.write_table(staging / "rewards.parquet", table, "rewards")
     staging.rename(folder)

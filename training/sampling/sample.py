@@ -30,7 +30,7 @@ MOST_ALIKE = 256
 def load_policy(folder: Path) -> PreTrainedModel:
     """A frozen causal language model in eval mode, on the accelerator if there is one."""
     model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-        folder, use_safetensors=True, dtype=torch.float32
+        folder, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
     )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return model.eval().requires_grad_(False).to(device)

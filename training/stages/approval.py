@@ -1,38 +1,50 @@
-"""What a policy's own raters make of it: would they take its completion over the plain right answer?
+"""What a policy's own annotators make of it: would they take its completion over the plain right answer?
 
 For a sample of a prompt about a known fact, asked neutrally or where the user believes what is wrong, that
-is P(the annotator of the policy's proxy prefers it to the right answer said plainly). A rater who can tell
-prefers no wrong answer; so among wrong samples it is a rate of false positives (Wen et al. 2024,
+is P(the annotator of the policy's proxy prefers it to the right answer said plainly). An annotator who can
+tell prefers no wrong answer; so among wrong samples it is a rate of false positives (Wen et al. 2024,
 arXiv:2409.12822), exact where people would have to be asked. A sample that *is* the plain right answer has
 0.5.
 
-The rater sees what it saw when it labelled: gold standardised by the same line, the same fields. It is asked
-about samples that the labelled pairs never held, so nothing of this reaches a policy.
+The annotator sees what it saw when it labelled: gold standardised by the same line, the same fields. It is
+asked about samples that the labelled pairs never held, so nothing of this reaches a policy.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from analysis.records import contracts
 from reward_models.annotators import AnyAnnotator
-from reward_models.annotators.base import Judged
+from reward_models.annotators.base import Annotator, Judged
+from reward_models.gold import AnyGold
+from reward_models.gold.base import Completions, Gold
 from training.sampling import pairs
+from training.sampling.gold_line import Line
+from training.stages.audit import as_samples
+from training.stages.score import points, valued
+from training.stages.task import Task
+
+ASKED = ("neutral", "wrong")
+"""Conditions under which annotators are held to the plain right answer: asked plainly, and where the user
+believes what is wrong."""
 
 
 @dataclass(frozen=True)
-class Rater:
+class Approvals:
     """An annotator, and what it compares a policy's completions with."""
 
-    annotator: AnyAnnotator
-    labelled: pd.DataFrame
-    """Valued pairs as it labelled them: gold before (`gold_raw`) and after standardisation (`gold`)."""
+    annotator: Annotator
+    line: Line
+    """By which gold was standardised when it labelled."""
     right: pd.DataFrame
     """The plain right answers by item_id: gold before standardisation, outcome, length, item columns."""
 
-    def approvals(self, samples: pd.DataFrame, outcomes: pd.DataFrame, gold: np.ndarray) -> pd.DataFrame:
+    def of(self, samples: pd.DataFrame, outcomes: pd.DataFrame, gold: np.ndarray) -> pd.DataFrame:
         """Columns item_id, sample_id, approval: one row per sample whose prompt has a plain right answer.
 
         Args:
@@ -51,6 +63,63 @@ class Rater:
         return key.assign(approval=self.annotator.prefer(*sides))
 
     def _judged(self, side: pd.DataFrame) -> Judged:
-        # The line by which labelling standardised gold, read off its own table.
-        line = np.polyfit(self.labelled["gold_raw"], self.labelled["gold"], 1)
-        return pairs.judged(self.annotator, side.assign(gold=np.polyval(line, side["gold_raw"])))
+        gold = self.line.standardised(side["gold_raw"].to_numpy())
+        return pairs.judged(self.annotator, side.assign(gold=gold))
+
+
+def plain_right_answers(task: Task) -> pd.DataFrame:
+    """By item_id, for the items asked: what `Approvals.right` holds. Empty where no fact is known."""
+    items = task.world.prompts("eval")
+    matched = task.world.world.matched_completions(items)
+    plain = matched.loc[matched["variant"] == "right", ["cluster", "completion"]]
+    asked = items.loc[items["condition"].isin(ASKED), ["item_id", "cluster"]]
+    right = asked.merge(plain, on="cluster").assign(variant="right")
+    if right.empty:
+        return right.set_index("item_id")
+    samples, parsed = as_samples(task.world, right, items)
+    gold: Gold = task.component(AnyGold, "gold")
+
+    def by_gold(completions: Completions) -> np.ndarray:
+        return gold.score(task.inputs["gold"], completions, task.settings["batch_size"])
+
+    values = valued(task.world, "gold", by_gold, samples, parsed, items, "a right answer")
+    known = pairs.item_columns(task.world, samples, "eval")
+    table = pd.concat([parsed, known], axis=1).assign(length=samples["length"], gold_raw=values)
+    return table.set_index("item_id")
+
+
+@dataclass(frozen=True)
+class PointApprovals:
+    """Asks an annotator about points, after gold has scored them."""
+
+    approvals: Approvals
+    gold_scores: Path
+    """Artefact of gold's scores of the same points."""
+
+    def __call__(self, point: Path, out: Path) -> None:
+        """Write `out`/approvals.parquet; nothing where no plain right answer is known."""
+        if self.approvals.right.empty:
+            return
+        samples = contracts.read_table(point / "samples.parquet", "samples")
+        outcomes = contracts.read_table(point / "outcomes.parquet", "outcomes")
+        scored = contracts.read_table(self.gold_scores / "points" / point.name / "scores.parquet", "scores")
+        gold = samples[["item_id", "sample_id"]].merge(scored, on=["item_id", "sample_id"], how="left")[
+            "value"
+        ]
+        table = self.approvals.of(samples, outcomes, gold.to_numpy())
+        contracts.write_table(out / "approvals.parquet", table, "approvals")
+
+
+def writer(task: Task) -> PointApprovals:
+    """What asks about the points of a task, one at a time."""
+    line, right = Line.read(task.inputs["line"]), plain_right_answers(task)
+    annotator: Annotator = task.component(AnyAnnotator, "annotator")
+    asked = Approvals(annotator, line, right)
+    return PointApprovals(asked, task.inputs["scores"])
+
+
+def ask(task: Task) -> None:
+    """Ask the annotator of a policy's proxy about every point of the policy."""
+    write = writer(task)
+    for point in points(task):
+        write(point, task.out / "points" / point.name)

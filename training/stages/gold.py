@@ -9,15 +9,18 @@ import numpy as np
 import pandas as pd
 
 from reward_models import bradley_terry, calibration
-from reward_models.gold import AnyGold, Trained
+from reward_models.gold import AnyGold
+from reward_models.gold.base import Gold
+from reward_models.gold.trained import Trained
 from training.sampling import pairs
+from training.sampling.gold_line import Line
 from training.stages.pairs import read_pairs
 from training.stages.task import Task
 
 
 def fit_gold(task: Task) -> None:
     """Train gold on clean labels (unless it comes trained) and write its card from held-out pairs."""
-    gold: Any = task.component(AnyGold, "gold")
+    gold: Gold = task.component(AnyGold, "gold")
     training, labels, heldout, heldout_labels = _clean_labels(task)
     trained_on = 0
     if isinstance(gold, Trained):
@@ -44,7 +47,7 @@ def fit_gold(task: Task) -> None:
         oracle=None if oracle is None else oracle.reshape(-1, 2),
         gold=None,
     )
-    (task.out / "card.json").write_text(json.dumps(card))
+    (task.out / "card.json").write_text(json.dumps(card, allow_nan=False))
 
 
 def _clean_labels(task: Task) -> tuple[pd.DataFrame, np.ndarray, pd.DataFrame, np.ndarray]:
@@ -77,17 +80,24 @@ def _oracle(task: Task, table: pd.DataFrame, role: str) -> np.ndarray | None:
 
 
 def value_pairs(task: Task) -> None:
-    """What the gold side knows of sampled pairs: gold (raw and standardised on π_ref), oracle, parse."""
+    """What the gold side knows of sampled pairs: gold (raw and standardised on π_ref), oracle, parse.
+
+    Gold is standardised by the mean and spread of the pairs that are the input `line`, or of these
+    themselves.
+    """
     role = task.settings["role"]
-    gold: Any = task.component(AnyGold, "gold")
-    table = read_pairs(task, "pairs", 0, task.settings["count"])
+    gold: Gold = task.component(AnyGold, "gold")
+    table = read_pairs(task.inputs["pairs"], task.settings["count"])
     parsed = pairs.outcomes(task.world, table, role)
     oracle = pairs.oracle(task.world, table, parsed, role)
     raw = gold.score(task.inputs["gold"], pairs.completions(table, oracle), task.settings["batch_size"])
+    calibration.require_finite_rewards("gold", raw)
+    line = Line.read(task.inputs["line"]) if "line" in task.inputs else Line.of(raw)
+    line.write(task.out)
     values = parsed.drop(columns=["item_id", "sample_id"])
     values = pd.concat([values, pairs.item_columns(task.world, table, role)], axis=1)
     values["gold_raw"] = raw
-    values["gold"] = (raw - raw.mean()) / raw.std()
+    values["gold"] = line.standardised(raw)
     values["length"] = table["length"]
     if oracle is not None:
         values["oracle"] = oracle

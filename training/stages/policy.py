@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
 
+from reward_models.reward import RewardModel
 from training.methods import AnyMethod
+from training.methods.base import Method
 from training.methods.job import PolicyJob
 from training.methods.kl_control import AnyControl
 from training.mitigations import AnyMitigation
@@ -13,13 +15,15 @@ from training.stages.task import Task
 
 def train_policy(task: Task) -> None:
     """Optimise one policy against one proxy; gold is neither an input nor within reach."""
-    method: Any = task.component(AnyMethod, "policy")
+    method: Method = task.component(AnyMethod, "policy")
     method.train(
         PolicyJob(
             out=task.out,
             world=task.world,
             reference=task.inputs["reference"] / "model",
-            proxy=task.inputs["proxy"] / "model",
+            proxy=None
+            if method.reads_annotator
+            else partial(RewardModel.load, task.inputs["proxy"] / "model"),
             labels=task.inputs["labels"] / "preferences.parquet" if "labels" in task.inputs else None,
             mitigation=task.component(AnyMitigation | None, "mitigation"),
             control=task.component(AnyControl, "control"),

@@ -11,6 +11,7 @@ import pandas as pd
 
 from reward_models import bradley_terry, calibration
 from reward_models.annotators import AnyAnnotator
+from reward_models.annotators.base import Annotator
 from reward_models.bradley_terry import Fit
 from reward_models.reward import RewardModel, write_scale
 from training.sampling import pairs
@@ -20,18 +21,19 @@ from training.stages.task import Task
 
 
 def label(task: Task) -> dict[str, Any]:
-    """One proxy replicate's share of the pairs, labelled by its annotator: ids alone leave the gold side."""
-    annotator: Any = task.component(AnyAnnotator, "annotator")
-    start, count = task.settings["start"], task.settings["count"]
-    window = task.settings.get("window", count)
-    table = read_pairs(task, "pairs", start, window)
-    values = pd.read_parquet(task.inputs["values"] / "values.parquet").iloc[2 * start : 2 * (start + window)]
-    rng = np.random.default_rng(task.stream("labels", task.settings["replicate"]))
+    """One proxy replicate's pairs, labelled by its annotator: ids alone leave the gold side."""
+    annotator: Annotator = task.component(AnyAnnotator, "annotator")
+    count, index = task.settings["count"], task.settings["labels"]
+    chosen_by = SHARES.keys() & task.settings.keys()
+    table, values = _chunks(task, "pairs"), _chunks(task, "values")
+    if not chosen_by:
+        table, values = table.iloc[: 2 * count], values.iloc[: 2 * count]
+    rng = np.random.default_rng(task.stream("labels", index))
     # Labelled before any choice among them, so that a pair has one label whatever it is chosen with.
     verdicts = pairs.label(annotator, values, rng)
-    for field in SHARES.keys() & task.settings.keys():
+    for field in chosen_by:
         items = task.world.prompts("pairs").set_index("item_id").loc[table["item_id"].iloc[::2]]
-        rng = np.random.default_rng(task.stream(field, task.settings["replicate"]))
+        rng = np.random.default_rng(task.stream(field, index))
         kept = choose(items, count, field, task.settings[field], rng)
         table, values = pairs.take(table, kept), pairs.take(values, kept)
         verdicts = verdicts[kept]
@@ -44,6 +46,13 @@ def label(task: Task) -> dict[str, Any]:
     return {"disagrees_with_gold": float((verdicts != (gold[0::2] > gold[1::2])).mean())}
 
 
+def _chunks(task: Task, kind: str) -> pd.DataFrame:
+    """`pairs` or `values` of all chunks that are inputs, in order."""
+    numbers = sorted(int(name.partition("/")[2]) for name in task.inputs if name.startswith(f"{kind}/"))
+    tables = [pd.read_parquet(task.inputs[f"{kind}/{number}"] / f"{kind}.parquet") for number in numbers]
+    return pd.concat(tables, ignore_index=True)
+
+
 def fit_proxy(task: Task) -> None:
     """Train a proxy on its labels, and find its mean and spread on fresh samples of π_ref."""
     preferences = pd.read_parquet(task.inputs["labels"] / "preferences.parquet")
@@ -53,10 +62,10 @@ def fit_proxy(task: Task) -> None:
         chosen=[list(i) for i in preferences["chosen_ids"]],
         rejected=[list(i) for i in preferences["rejected_ids"]],
         fit=task.component(Fit, "fit"),
-        seed=task.stream("proxy", task.settings["replicate"]),
+        seed=task.stream("proxy", task.settings["head"]),
         report=task.journal,
     )
-    fresh = read_pairs(task, "heldout", 0, task.settings["heldout"])
+    fresh = read_pairs(task.inputs["heldout"], task.settings["heldout"])
     model = RewardModel.load(task.out / "model")
     write_scale(task.out / "model", model.score(pairs.sequences(fresh), task.settings["batch_size"]))
 
@@ -64,16 +73,16 @@ def fit_proxy(task: Task) -> None:
 def copy_gold(task: Task) -> None:
     """Gold as a proxy, for a control: its model, with its mean and spread on fresh samples of π_ref."""
     shutil.copytree(task.inputs["gold"] / "model", task.out / "model")
-    fresh = read_pairs(task, "heldout", 0, task.settings["heldout"])
+    fresh = read_pairs(task.inputs["heldout"], task.settings["heldout"])
     model = RewardModel.load(task.out / "model")
     write_scale(task.out / "model", model.score(pairs.sequences(fresh), task.settings["batch_size"]))
 
 
 def card(task: Task) -> None:
     """A proxy's calibration card, on held-out pairs labelled by its own annotator."""
-    table = read_pairs(task, "heldout", 0, task.settings["heldout"])
+    table = read_pairs(task.inputs["heldout"], task.settings["heldout"])
     values = pd.read_parquet(task.inputs["values"] / "values.parquet")
-    rng = np.random.default_rng(task.stream("heldout labels", task.settings["replicate"]))
+    rng = np.random.default_rng(task.stream("heldout labels", task.settings["labels"]))
     labels = pairs.label(task.component(AnyAnnotator, "annotator"), values, rng)
     rewards = RewardModel.load(task.inputs["proxy"] / "model").score(
         pairs.sequences(table), task.settings["batch_size"]
@@ -88,4 +97,4 @@ def card(task: Task) -> None:
         oracle=values["oracle"].to_numpy().reshape(-1, 2) if "oracle" in values else None,
         gold=values["gold"].to_numpy().reshape(-1, 2),
     )
-    (task.out / "card.json").write_text(json.dumps(written))
+    (task.out / "card.json").write_text(json.dumps(written, allow_nan=False))

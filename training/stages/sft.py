@@ -24,12 +24,15 @@ def train(
         init_seed: stream of a from-scratch model's weights.
         data_seed: stream of the data order.
         report: called with (step, total steps, metrics) for live progress.
+
+    Raises:
+        Diverged: a loss, or what the last step left, is not finite; nothing is saved.
     """
     from datasets import Dataset
     from transformers import PrinterCallback
     from trl import SFTConfig, SFTTrainer
 
-    from reward_models.callbacks import StepCallback
+    from reward_models.callbacks import StepCallback, require_sound
 
     tokenizer = world.tokenizer()
     network = model.build(tokenizer, world.max_length, init_seed)
@@ -71,6 +74,7 @@ def train(
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train()
+    require_sound("Supervised fine-tuning", trainer.state.global_step, network)
     network.save_pretrained(out / "model")
     tokenizer.save_pretrained(out / "model")
 

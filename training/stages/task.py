@@ -34,5 +34,6 @@ class Task:
 
     @cached_property
     def world(self) -> BuiltWorld:
-        """The world, which every stage but its own building has as an input."""
-        return BuiltWorld(self.inputs["world"])
+        """The world, with the measured prompts that are inputs of this stage."""
+        measured = {role: self.inputs[role] for role in ("eval", "pool") if role in self.inputs}
+        return BuiltWorld(self.inputs["world"], measured)

@@ -15,7 +15,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -23,15 +23,17 @@ from pathlib import Path
 from typing import Any
 
 from training.errors import UserError
-from training.store.atomic import disk_errors, hash_file, link, read_json, sync, write_json
+from training.store.atomic import disk_errors, hash_file, read_json, sync, write_json
 from training.store.identity import Identity, canonical, digest
 from training.store.lock import InUse, locked
 
 log = logging.getLogger(__name__)
 
-SCHEMA = 1
+SCHEMA = 2
 MANIFEST = "artefact.json"
 """Not `manifest.json`: that name belongs to the records of a run, which may be part of an artefact."""
+TRACES = ("metrics.jsonl", "seconds.json")
+"""Files that tell how an artefact came to be, with times in them. No stage reads them."""
 PACKAGES = ("torch", "trl", "transformers", "accelerate", "datasets", "numpy", "pandas", "pyarrow", "scipy")
 """Libraries whose versions are kept with every artefact."""
 
@@ -44,19 +46,15 @@ class Artefact:
     manifest: Mapping[str, Any]
 
     @property
-    def id(self) -> str:
-        """The id to give as an input of a later stage."""
-        return str(self.manifest["id"])
+    def content(self) -> str:
+        """Hash of what it holds, to give as an input of a later stage: a stage that is run again and leaves
+        the same bytes changes nothing downstream."""
+        return str(self.manifest["content"])
 
     @property
     def meta(self) -> Mapping[str, Any]:
         """What the stage said about its result."""
         return dict(self.manifest["meta"])
-
-    def link_into(self, target: Path) -> None:
-        """Make its files appear below `target` as hard links (or copies), next to what is there."""
-        for name in self.manifest["files"]:
-            link(self.path / name, target / name)
 
 
 @dataclass
@@ -94,6 +92,7 @@ class Building:
             names = _files(self.path)
             for name in names:
                 sync(self.path / name)
+            files = {name: _fingerprint(self.path / name) for name in names}
             manifest: dict[str, Any] = {
                 "schema": SCHEMA,
                 "id": self.identity.id,
@@ -103,7 +102,8 @@ class Building:
                 "seconds": round(time.monotonic() - self.started, 3),
                 "packages": versions(),
                 "meta": dict(meta or {}),
-                "files": {name: _fingerprint(self.path / name) for name in names},
+                "files": files,
+                "content": digest({k: v["sha256"] for k, v in files.items() if k not in TRACES})[:20],
             }
             manifest = json.loads(canonical(manifest))
             write_json(self.path / MANIFEST, manifest | {"seal": digest(manifest)})
@@ -128,15 +128,6 @@ class Store:
         self.root = Path(root)
         self.artefacts = self.root / "artefacts"
         self._checked: dict[str, Artefact] = {}
-
-    def do(
-        self, identity: Identity, build: Callable[[Building], Mapping[str, Any] | None], wait: bool = True
-    ) -> Artefact:
-        """The artefact, reused if it is there and sound, else built by `build`, which returns its meta."""
-        if artefact := self.find(identity):
-            return artefact
-        with self.begin(identity, wait) as building:
-            return building.artefact or building.commit(build(building))
 
     def find(self, identity: Identity) -> Artefact | None:
         """The artefact if it is published and every file still has its size and SHA-256.
@@ -179,17 +170,20 @@ class Store:
                     leftover.unlink(missing_ok=True)
             yield Building(self, identity, partial, artefact)
 
-    def why(self, identity: Identity) -> str:
-        """One line for a dry run: "reused", or the reason for which the stage would run. Changes nothing."""
+    def peek(self, identity: Identity) -> Artefact | None:
+        """The artefact if it is published and sound. Changes nothing."""
         try:
-            if self._read(identity):
-                return "reused"
+            return self._read(identity)
+        except _Damaged:
+            return None
+
+    def state(self, identity: Identity) -> str:
+        """What to say of an artefact that is not there: "damaged (…)", "unfinished" or "missing"."""
+        try:
+            self._read(identity)
         except _Damaged as damage:
             return f"damaged ({damage})"
-        if (self.root / "partial" / identity.name).exists():
-            return "unfinished"
-        previous = self._latest(identity.stage, identity.label)
-        return identity.changes_since(previous["identity"]) if previous else "never run"
+        return "unfinished" if (self.root / "partial" / identity.name).exists() else "missing"
 
     def _lock(self, identity: Identity, wait: bool) -> AbstractContextManager[None]:
         return locked(self.root / "locks" / f"{identity.name}.lock", wait)
@@ -215,14 +209,15 @@ class Store:
             log.warning("%s is damaged (%s); set aside as %s and built again", identity.name, damage, aside)
             return None
 
-    def _latest(self, stage: str, label: str) -> dict[str, Any] | None:
-        siblings = []
-        for path in self.artefacts.glob(f"{stage}-*"):
+    def manifests(self) -> list[dict[str, Any]]:
+        """The manifests of all published artefacts, newest first; their files are not checked."""
+        found = []
+        for path in self.artefacts.glob("*"):
             with contextlib.suppress(_Damaged, OSError):
                 manifest = _manifest(path)
-                if (manifest["identity"]["stage"], manifest["label"]) == (stage, label):
-                    siblings.append(manifest)
-        return max(siblings, key=lambda manifest: str(manifest["created"]), default=None)
+                if manifest["schema"] == SCHEMA:
+                    found.append(manifest)
+        return sorted(found, key=lambda manifest: str(manifest["created"]), reverse=True)
 
 
 class _Damaged(Exception):

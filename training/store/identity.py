@@ -10,20 +10,22 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from training.store import code_identity
+
 
 @dataclass(frozen=True)
 class Identity:
     """All that determines an artefact. Two equal identities may share one artefact.
 
-    `settings` are JSON values without NaN or infinity; `inputs` maps a name to the id of the artefact it
-    stands for; `code` is a fingerprint of the code that runs. `label` ("starved/0") tells siblings of one
-    stage apart in explanations and is no part of the id.
+    `settings` are JSON values without NaN or infinity; `inputs` maps a name to the hash of what the artefact
+    behind it holds; `code` maps every module and library that decides the result to its hash or version.
+    `label` ("starved/0") tells siblings of one stage apart in explanations and is no part of the id.
     """
 
     stage: str
     settings: Mapping[str, Any]
     inputs: Mapping[str, str] = field(default_factory=dict)
-    code: str = ""
+    code: Mapping[str, str] = field(default_factory=dict)
     label: str = ""
 
     def __post_init__(self) -> None:
@@ -53,9 +55,7 @@ class Identity:
         names = sorted(old["inputs"] | new["inputs"])
         changed = [name for name in names if old["inputs"].get(name) != new["inputs"].get(name)]
         changes += [f"input `{name}` changed" for name in changed]
-        if old["code"] != new["code"]:
-            changes.append("code changed")
-        return "; ".join(changes)
+        return "; ".join(changes + code_identity.changed(old["code"], new["code"]))
 
 
 def setting_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import pandas as pd
 
-from reward_models.component import Component
+from reward_models.component import Part
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
+
+MeasuredRole = Literal["eval", "pool"]
+"""Whose prompts points and the best-of-n pool are sampled on."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +31,9 @@ class WorldData:
     demonstrations: pd.DataFrame
     """For SFT: item_id, prompt, completion (without EOS)."""
     prompts: dict[str, pd.DataFrame]
-    """Items of the roles gold, pairs, policy, eval and pool: item_id, cluster, condition, weight, prompt and
-    the world's own columns. Σwx/Σw over eval estimates the mean over the world's prompt distribution."""
+    """Items of the roles gold, pairs and policy: item_id, cluster, condition, weight, prompt and the world's
+    own columns. A world of finite data also sets aside those of eval and pool, from which `measured`
+    takes."""
     max_prompt_tokens: int
     """No prompt of any role is longer."""
     max_completion_tokens: int
@@ -40,7 +44,15 @@ class WorldData:
     """What a reader of the built world should know (JSON types): sizes, drops, derived quantities."""
 
 
-class World(Component):
+class Aside(NamedTuple):
+    """What a world of finite data has set aside for a role that is measured."""
+
+    items: pd.DataFrame
+    notes: Mapping[str, Any]
+    """`WorldData.notes`."""
+
+
+class World(Part):
     """A source of items that can read the completions they are given."""
 
     has_oracle: ClassVar[bool]
@@ -71,12 +83,17 @@ class World(Component):
         return {}
 
     @abstractmethod
-    def build(self, seed: int, eval_items: int, pool_prompts: int) -> WorldData:
-        """Draw everything from streams under `seed`.
+    def build(self, seed: int) -> WorldData:
+        """Draw everything that does not depend on what is measured, from streams under `seed`."""
+
+    @abstractmethod
+    def measured(self, role: MeasuredRole, count: int, seed: int, aside: Callable[[], Aside]) -> pd.DataFrame:
+        """The items of a role that is measured: the same columns as those of `WorldData.prompts`. Σwx/Σw over
+        eval estimates the mean over the world's prompt distribution.
 
         Args:
-            eval_items: base items of the eval role (each asked under every matched condition there is).
-            pool_prompts: prompts of the best-of-n pool.
+            count: base items of eval, each asked under every matched condition there is, or prompts of pool.
+            aside: reads what `build` has set aside for the role.
         """
 
     @abstractmethod

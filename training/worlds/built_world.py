@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -12,6 +13,7 @@ import pandas as pd
 from pydantic import TypeAdapter
 
 from training.worlds import AnyWorld
+from training.worlds.base import Aside
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -39,9 +41,11 @@ def save(world: World, data: WorldData, out: Path) -> None:
 class BuiltWorld:
     """Reads what `save` wrote, and parses completions with the world that made it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, measured: Mapping[str, Path] | None = None) -> None:
+        """`measured`: role → folder of its prompts, for the roles `eval` and `pool`."""
         document = json.loads((folder / "world.json").read_text())
-        self.folder = folder
+        self.folder, self.measured = folder, measured or {}
+        self.notes: dict[str, Any] = document["notes"]
         self.world: World = TypeAdapter(AnyWorld).validate_python(document["world"])
         self.max_prompt_tokens: int = document["max_prompt_tokens"]
         self.max_completion_tokens: int = document["max_completion_tokens"]
@@ -60,8 +64,14 @@ class BuiltWorld:
         return pd.read_parquet(self.folder / "demonstrations.parquet")
 
     def prompts(self, role: str) -> pd.DataFrame:
-        """Items of the role `gold`, `pairs`, `policy`, `eval` or `pool`."""
-        return pd.read_parquet(self.folder / f"prompts-{role}.parquet")
+        """Items of the role `gold`, `pairs` or `policy`, or of `eval` or `pool` where they were drawn."""
+        if role in self.measured:
+            return pd.read_parquet(self.measured[role] / "prompts.parquet")
+        return self.set_aside(role).items
+
+    def set_aside(self, role: str) -> Aside:
+        """What the world itself holds for a role."""
+        return Aside(pd.read_parquet(self.folder / f"prompts-{role}.parquet"), self.notes)
 
     def preferences(self) -> pd.DataFrame | None:
         """Human preferences (item_id, prompt, chosen, rejected), where the world has them."""
@@ -122,5 +132,5 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
 def _tokenizer(folder: str) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer
 
-    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     return tokenizer

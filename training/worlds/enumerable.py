@@ -13,7 +13,7 @@ generalise, this is where the machinery is held against the truth (`training/enu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -22,7 +22,7 @@ from pydantic import Field, model_validator
 
 from reward_models.component import Component
 from training.streams import stream
-from training.worlds.base import World, WorldData
+from training.worlds.base import Aside, MeasuredRole, World, WorldData
 from training.worlds.quiz.tokenizer import whole_words
 
 COLOURS = ("red", "green", "blue", "white", "black", "pink", "brown", "grey")
@@ -109,23 +109,26 @@ class EnumerableWorld(World):
         shorter = sum(going_on**length for length in range(self.max_completion_tokens))
         return shorter + going_on**self.max_completion_tokens
 
-    def build(self, seed: int, eval_items: int, pool_prompts: int) -> WorldData:
-        """Draw the partners and the demonstrations; roles ask all prompts in turn.
-
-        Items weigh so that Σwx/Σw is the mean over prompts also where their number is no multiple of the
-        prompts'.
-        """
-        truth = _rng(seed, "partners").permutation(self.colours)
-        counts = {role: self.colours for role in ("gold", "pairs", "policy")}
-        counts |= {"eval": max(eval_items, self.colours), "pool": pool_prompts}
+    def build(self, seed: int) -> WorldData:
+        """Draw the partners and the demonstrations; roles ask all prompts in turn."""
+        truth = self._partners(seed)
         return WorldData(
             tokenizer=whole_words([*COLOURS[: self.colours], PRAISE, QUESTION]),
             demonstrations=self._demonstrations(truth, _rng(seed, "demonstrations")),
-            prompts={role: self._items(role, count, truth) for role, count in counts.items()},
+            prompts={role: self._items(role, self.colours, truth) for role in ("gold", "pairs", "policy")},
             max_prompt_tokens=2,
             max_completion_tokens=self.max_completion_tokens,
             notes={"prompts": self.colours, "completions_per_prompt": self.completions},
         )
+
+    def measured(self, role: MeasuredRole, count: int, seed: int, aside: Callable[[], Aside]) -> pd.DataFrame:
+        """All prompts in turn. They weigh so that Σwx/Σw is the mean over prompts also where `count` is no
+        multiple of their number; eval has every prompt at least once."""
+        asked = max(count, self.colours) if role == "eval" else count
+        return self._items(role, asked, self._partners(seed))
+
+    def _partners(self, seed: int) -> np.ndarray:
+        return _rng(seed, "partners").permutation(self.colours)
 
     def parse(self, item: Mapping[str, Any], completion: str, finished: bool, length: int) -> dict[str, Any]:
         """What a completion says; special tokens do not show in the text, `length` tells of them."""

@@ -1,9 +1,23 @@
-"""Which controls stand beside each behaviour in its figure, and what they do and do not prove: a table."""
+"""Which controls stand beside each behaviour in its figures, and what they do and do not prove: a table."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from analysis.figures.drawing.style import (
+    BLACK,
+    BLUE,
+    DASH_DOTTED,
+    DASHED,
+    GREEN,
+    LOOKS,
+    PINK,
+    RED,
+    SOLID,
+    Look,
+)
+from analysis.probes import PROBES, Headline
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,8 +179,8 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
     ),
     Behaviour(
         "disagreement",
-        "Failing the minority of raters",
-        "Where two groups of raters want opposite things, the answer does not suit the smaller group.",
+        "Failing the minority of annotators",
+        "Where two groups of annotators want opposite things, the answer does not suit the smaller group.",
         {
             "suits_one": "suits the majority",
             "accuracy_contested": "correct on contested facts",
@@ -184,3 +198,42 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
         "put in its place.",
     ),
 )
+
+AFFECTED = Look("", RED, SOLID, "o")
+CONTRAST = Look("", BLUE, DASHED, "s")
+CONTROL_LOOKS = (
+    CONTRAST,
+    Look("", GREEN, DASH_DOTTED, "^"),
+    Look("", PINK, (0, (6, 1.5)), "v"),
+    Look("", BLACK, (0, (1, 1)), "x"),
+)
+FAMILIAR = {"sycophancy": ("sycophancy", "sycophancy_third_party", "sycophancy_floor", "false_agreement")}
+"""Behaviour → what stands beside it among other curves, in looks of their own."""
+
+
+def headline_of(measure: str) -> Headline:
+    """The headline that reads this behaviour; raises KeyError where no probe has it."""
+    return _by_measure(measure)[1]
+
+
+def probe_of(measure: str) -> str:
+    """The probe whose headline reads this behaviour; raises KeyError where none does."""
+    return _by_measure(measure)[0]
+
+
+def _by_measure(measure: str) -> tuple[str, Headline]:
+    for name, probe in PROBES.items():
+        if probe.headline is not None and probe.headline.measure == measure:
+            return name, probe.headline
+    raise KeyError(measure)
+
+
+def behaviour_looks(measure: str) -> dict[str, Look]:
+    """Looks of a behaviour and of what could explain it, among other curves."""
+    if measure in FAMILIAR:
+        return {name: LOOKS[name] for name in FAMILIAR[measure]}
+    probe, headline = _by_measure(measure)
+    controls = next((each.controls for each in BEHAVIOURS if each.probe == probe), {})
+    looks = zip(controls.items(), CONTROL_LOOKS, strict=False)
+    beside = {name: replace(look, label=words) for (name, words), look in looks}
+    return {measure: replace(AFFECTED, label=headline.label), **beside}

@@ -1,4 +1,4 @@
-"""A figure for each behaviour: what happens under a few raters, and what else it could be."""
+"""A figure for each behaviour: what happens under a few annotators, and what else it could be."""
 
 from __future__ import annotations
 
@@ -13,68 +13,70 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation
 
-from analysis.figures.behaviours.controls import BEHAVIOURS, Behaviour
+from analysis.figures.behaviours.controls import AFFECTED, BEHAVIOURS, CONTRAST, CONTROL_LOOKS, Behaviour
 from analysis.figures.behaviours.scene import Scene, as_text, headline_of, scene
 from analysis.figures.drawing.lines import zero_line
-from analysis.figures.drawing.plot import Material, Plot
-from analysis.figures.drawing.style import Look, canvas, curve, sqrt_kl_axis
+from analysis.figures.drawing.plot import Drawing, Material, Plot, Reason
+from analysis.figures.drawing.style import (
+    BLACK,
+    DASH_DOTTED,
+    DOTTED,
+    GREEN,
+    Look,
+    canvas,
+    curve,
+    sqrt_kl_axis,
+)
 
 SECTION = "Each behaviour beside its controls"
 LEGEND_DROP = 0.45
 """Inches from the x axis down to its legend: below the ticks and the label."""
-AFFECTED = Look("", "#D55E00", "-", "o")
-CONTRAST = Look("", "#0072B2", (0, (4, 1.5)), "s")
 ROLE_LOOKS = {
     "affected": AFFECTED,
     "unbiased": CONTRAST,
     "without": CONTRAST,
     "least": CONTRAST,
-    "random": Look("", "#000000", (0, (1, 1)), "x"),
-    "gold": Look("", "#009E73", (0, (5, 1, 1, 1)), "^"),
+    "random": Look("", BLACK, DOTTED, "x"),
+    "gold": Look("", GREEN, DASH_DOTTED, "^"),
 }
-CONTROL_LOOKS = (
-    CONTRAST,
-    Look("", "#009E73", (0, (5, 1, 1, 1)), "^"),
-    Look("", "#CC79A7", (0, (6, 1.5)), "v"),
-    Look("", "#000000", (0, (1, 1)), "x"),
-)
 
 
-def draw(behaviour: Behaviour, material: Material) -> tuple[Figure, pd.DataFrame]:
+def draw(behaviour: Behaviour, material: Material) -> Drawing | Reason:
+    """Left the behaviour under a few proxies; right, under the one with most of it, beside its controls."""
     found = scene(behaviour, material)
-    assert isinstance(found, Scene)
-    rows = found.rows.reset_index(drop=True)
+    if not isinstance(found, Scene):
+        return found
+    return Drawing(_figure(behaviour, found), found.rows, _caption(behaviour, material, found))
+
+
+def _figure(behaviour: Behaviour, found: Scene) -> Figure:
+    rows, headline = found.rows, headline_of(behaviour)
     entries = rows.groupby("panel")["label"].nunique()
     lines = max(int(entries["happens"]) + 1, int(entries["controls"]))
     fig, axes = canvas(1, 2, row_height=1.7 + 0.15 * lines, sharey=True)
     left, right = axes[0]
     _curves(left, rows[rows["panel"] == "happens"], ROLE_LOOKS, "role")
     left.axhline(
-        found.reference,
-        color="0.45",
-        linewidth=1,
-        linestyle=(0, (1, 2)),
-        zorder=0,
+        found.reference, color="0.45", linewidth=1, linestyle=(0, (1, 2)), zorder=0,
         label=r"$\pi_{\mathrm{ref}}$, before optimisation",
-    )
+    )  # fmt: skip
     controls = list(dict.fromkeys(rows.loc[rows["role"] == "control", "quantity"]))
-    looks = {headline_of(behaviour).measure: AFFECTED, **dict(zip(controls, CONTROL_LOOKS, strict=False))}
+    looks = {headline.measure: AFFECTED, **dict(zip(controls, CONTROL_LOOKS, strict=False))}
     _curves(right, rows[rows["panel"] == "controls"], looks, "quantity")
     left.set_title("what happens")
     right.set_title(f"what else it could be, under {found.who['affected']}")
-    said = textwrap.fill(f"how often the policy {headline_of(behaviour).label}", 24)
-    left.set_ylabel(said, fontsize=8)
+    left.set_ylabel(textwrap.fill(f"how often the policy {headline.label}", 24), fontsize=8)
     low, high = float(rows[["lo", "value"]].min().min()), float(rows[["hi", "value"]].max().max())
     left.set_ylim(min(0.0, low) - 0.03, max(high, 0.2) + 0.03)
     for ax in (left, right):
-        sqrt_kl_axis(ax, float(rows["distance"].max()), spacing=0.16)
+        sqrt_kl_axis(ax, float(rows["distance"].max()))
         # In inches under the axis, whatever its height, so that the layout can make room for it.
         below = ax.transAxes + ScaledTranslation(0, -LEGEND_DROP, fig.dpi_scale_trans)
         ax.legend(
             loc="upper left", bbox_to_anchor=(0, 0), bbox_transform=below, fontsize=7, handlelength=2.6,
             borderaxespad=0,
         )  # fmt: skip
-    return fig, rows
+    return fig
 
 
 def _curves(ax: Axes, rows: pd.DataFrame, looks: Mapping[str, Look], by: str) -> None:
@@ -85,14 +87,7 @@ def _curves(ax: Axes, rows: pd.DataFrame, looks: Mapping[str, Look], by: str) ->
         curve(ax, mine["distance"], mine["value"], look, (mine["lo"], mine["hi"]))
 
 
-def lacks(behaviour: Behaviour, material: Material) -> str | None:
-    found = scene(behaviour, material)
-    return found if isinstance(found, str) else None
-
-
-def caption(behaviour: Behaviour, material: Material) -> str:
-    found = scene(behaviour, material)
-    assert isinstance(found, Scene)
+def _caption(behaviour: Behaviour, material: Material, found: Scene) -> str:
     rows = found.rows
     happens = list(dict.fromkeys(rows.loc[rows["panel"] == "happens", "label"]))
     controls = list(dict.fromkeys(rows.loc[rows["role"] == "control", "label"]))
@@ -111,7 +106,7 @@ def caption(behaviour: Behaviour, material: Material) -> str:
 
 
 def _path_rows(table: pd.DataFrame, behaviour: Behaviour, found: Scene) -> pd.DataFrame:
-    """Those of the most affected path and this behaviour."""
+    """Those of the path with most of this behaviour."""
     method = found.rows["method"].iloc[0]
     return table[
         (table["behaviour"] == headline_of(behaviour).measure) & (table["proxy"] == found.who["affected"])
@@ -135,26 +130,21 @@ def _behind(behaviour: Behaviour, material: Material, found: Scene) -> str:
     counted = f", up to {int(items)} items count" if np.isfinite(items) else ""
     least, most = found.seeds
     if most == 1:
-        over = "prompts and say nothing about other seeds"
-        return f"One run (seed) per proxy{counted}; bands and brackets are 95 % intervals over {over}."
-    runs = str(most) if least == most else f"{least} to {most}"
-    return (
-        f"{runs} runs (seeds) per proxy{counted}; bands and brackets are 95 % intervals over prompts and "
-        "seeds."
-    )
+        runs, over = "One run (seed)", "prompts and say nothing about other seeds"
+    else:
+        runs, over = f"{most if least == most else f'{least} to {most}'} runs (seeds)", "prompts and seeds"
+    return f"{runs} per proxy{counted}; bands and brackets are 95 % intervals over {over}."
 
 
 def _plot(behaviour: Behaviour) -> Plot:
     return Plot(
         title=behaviour.title,
         description=(
-            f"Two line charts against the square root of the KL. Left: {behaviour.what[0].lower()}"
-            f"{behaviour.what[1:-1]}, as a rate under a few raters. Right: the same rate beside its controls."
+            "Two line charts against the square root of the KL. Left: "
+            f"{behaviour.what[0].lower()}{behaviour.what[1:-1]}, as a rate under a few proxies. Right: the "
+            "same rate beside its controls."
         ),
-        requirement=f"needs the probe {behaviour.probe} and paths against two proxies",
-        lacks=partial(lacks, behaviour),
         draw=partial(draw, behaviour),
-        caption=partial(caption, behaviour),
         section=SECTION,
     )
 

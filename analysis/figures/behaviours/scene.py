@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -12,25 +11,26 @@ from analysis.behaviour.contagion import SERIES
 from analysis.behaviour.tables import read_doses
 from analysis.equal_kl.traced import first_passage
 from analysis.figures.behaviours.controls import Behaviour
-from analysis.figures.drawing.dose_rows import series_name
+from analysis.figures.drawing.model_labels import replicates
 from analysis.figures.drawing.path_rows import headline, long_rows, with_seed_means
-from analysis.figures.drawing.plot import Material
+from analysis.figures.drawing.plot import Material, Reason
 from analysis.figures.drawing.score_rows import complete_runs
+from analysis.figures.drawing.series_names import series_name
 from analysis.probes import PROBES, Headline
 
 LEAST_POINTS = 3
 """Fewer do not make a curve."""
 ROLES = {
-    "affected": "most affected",
-    "unbiased": "raters without bias",
+    "affected": "highest rate",
+    "unbiased": "annotator without bias",
     "without": "",
-    "least": "least affected",
+    "least": "lowest rate",
     "random": "labels at random",
     "gold": "gold itself as reward",
 }
+"""Who may stand in the left panel, in this order, and in what words; "without" is named by its dose."""
 GAPS = ROLES | {"affected": "widest gap", "least": "narrowest gap"}
 """The same for a behaviour that is a gap."""
-"""Who may stand in the left panel, in this order, and in what words; "without" is named by its dose."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,12 @@ class Scene:
     """What the figure of one behaviour draws."""
 
     rows: pd.DataFrame
-    """One row per drawn curve and point: `paths.COLUMNS`, panel ("happens" or "controls"), role, label."""
+    """One row per drawn curve and point: `path_rows.COLUMNS`, panel ("happens" or "controls"), role
+    and label."""
     who: dict[str, str]
     """Role → proxy."""
     distance: float
-    """√KL at which the most affected was chosen: the largest that all reach."""
+    """√KL at which rates are read: the largest that all reach."""
     reference: float
     """π_ref's rate."""
     paths: int
@@ -71,17 +72,16 @@ def _at(rows: pd.DataFrame, column: str, distance: float) -> float:
     return float(first_passage(d, values, np.array([distance]))[0, 0])
 
 
-@lru_cache(maxsize=1)  # a figure asks thrice in a row: whether, what, and in what words
-def scene(behaviour: Behaviour, material: Material) -> Scene | str:
+def scene(behaviour: Behaviour, material: Material) -> Scene | Reason:
     """What is to be drawn, or in words why nothing is."""
     refused = material.tables.probes.get(behaviour.probe)
     if refused is not None:
         return refused
-    points = plain_paths(material)
+    points, complete = plain_paths(material), complete_runs(material)
     if points.empty:
         return "no run under path control, without a mitigation, was completed"
     measure = headline_of(behaviour).measure
-    curves = headline(with_seed_means(long_rows(points, [measure]), complete_runs(material)))
+    curves = _curves(points, [measure], complete)
     curves = curves[curves["value"].notna().groupby(curves["proxy"]).transform("sum") >= LEAST_POINTS]
     proxies = list(dict.fromkeys(points.loc[points["proxy"].isin(curves["proxy"]), "proxy"]))
     who = controls_among(material, proxies)
@@ -89,26 +89,26 @@ def scene(behaviour: Behaviour, material: Material) -> Scene | str:
     if len(proxies) < 2 or not candidates:
         return (
             f"needs paths with {LEAST_POINTS} points or more against at least two proxies, one of them no "
-            "control (raters without bias, labels at random, gold itself)"
+            "control (annotator without bias, labels at random, gold itself)"
         )
-    usable = curves[curves["value"].notna()]
-    distance = float(usable.groupby("proxy")["distance"].max().min())
-    ranked = curves
-    if behaviour.gap is not None:
-        lines = with_seed_means(long_rows(points, [behaviour.gap]), complete_runs(material))
-        ranked = headline(lines)
+    distance = float(curves[curves["value"].notna()].groupby("proxy")["distance"].max().min())
+    ranked = curves if behaviour.gap is None else _curves(points, [behaviour.gap], complete)
     rate = {proxy: _at(ranked[ranked["proxy"] == proxy], "value", distance) for proxy in proxies}
     who["affected"] = max(candidates, key=rate.__getitem__)
     if "unbiased" not in who:
         who |= _contrast(material, who["affected"], candidates, rate)
     runs = points.groupby("proxy")["run_id"].nunique()[list(who.values())]
+    happens = _happens(curves, who, GAPS if behaviour.gap else ROLES, material)
+    words = {measure: "the behaviour itself", **behaviour.controls}
+    mine = points[points["proxy"] == who["affected"]]
+    beside = _curves(mine, [name for name in words if name in mine and mine[name].notna().any()], complete)
+    beside = beside.assign(
+        panel="controls",
+        role=np.where(beside["quantity"] == measure, "affected", "control"),
+        label=beside["quantity"].map(words),
+    )
     return Scene(
-        rows=pd.concat(
-            [
-                _happens(curves, who, GAPS if behaviour.gap else ROLES, material),
-                _explained(behaviour, points, who, material),
-            ]
-        ),
+        rows=pd.concat([happens, beside], ignore_index=True),
         who=who,
         distance=distance,
         reference=float(points.loc[points["step"] == 0, measure].mean()),
@@ -116,6 +116,11 @@ def scene(behaviour: Behaviour, material: Material) -> Scene | str:
         candidates=len(candidates),
         seeds=(int(runs.min()), int(runs.max())),
     )
+
+
+def _curves(points: pd.DataFrame, quantities: list[str], complete: list[str]) -> pd.DataFrame:
+    """The one line to follow of each proxy and quantity."""
+    return headline(with_seed_means(long_rows(points, quantities), complete))
 
 
 def headline_of(behaviour: Behaviour) -> Headline:
@@ -140,14 +145,15 @@ def controls_among(material: Material, proxies: list[str]) -> dict[str, str]:
     """Role → the first proxy that is this control, told from the records and not from its name.
 
     gold: nobody labelled its pairs. random: its labels are reversed at random and it predicts held-out ones
-    no better than chance. unbiased: the dose 0 of `SERIES`, or raters who see value alone, asked about the
-    prompts as they come.
+    no better than chance. unbiased: the dose 0 of `SERIES`, or an annotator who sees value alone, asked about
+    the prompts as they come.
     """
     known, doses = material.experiment.proxies, read_doses(material.experiment)
-    cards = material.tables.reward_models
+    cards, names = material.tables.reward_models, replicates(material.experiment)
     at_chance = {
-        card.split("/")[1]
+        names[card][0]
         for card in cards.loc[(cards["kind"] == "proxy") & (cards["accuracy_lo"] <= 0.5), "name"]
+        if card in names
     }
     found: dict[str, str] = {}
     for name in proxies:
@@ -185,19 +191,7 @@ def _happens(
     for role, known in roles.items():
         if role in who:
             name = who[role]
-            words = known or f"{series_name(doses[name][0])} 0".replace("\n", " ")
+            words = known or f"{series_name(doses[name][0])} 0"
             mine = curves[curves["proxy"] == name]
             blocks.append(mine.assign(panel="happens", role=role, label=f"{name}: {words}"))
     return pd.concat(blocks)
-
-
-def _explained(
-    behaviour: Behaviour, points: pd.DataFrame, who: dict[str, str], material: Material
-) -> pd.DataFrame:
-    measure = headline_of(behaviour).measure
-    words = {measure: "the behaviour itself", **behaviour.controls}
-    mine = points[points["proxy"] == who["affected"]]
-    present = [name for name in words if name in mine and mine[name].notna().any()]
-    rows = headline(with_seed_means(long_rows(mine, present), complete_runs(material)))
-    role = np.where(rows["quantity"] == measure, "affected", "control")
-    return rows.assign(panel="controls", role=role, label=rows["quantity"].map(words))

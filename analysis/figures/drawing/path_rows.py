@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from analysis.figures.drawing.method_looks import method_looks
+from analysis.figures.drawing.panels import FEW
+from analysis.figures.drawing.style import Look
 
 MEAN = "mean of seeds"
 """``run_id`` of the rows that average the seeds of one proxy."""
@@ -108,25 +109,42 @@ def peak(rows: pd.DataFrame, quantity: str) -> Peak | None:
     return Peak(**at, turned=0 < place < len(values) - 1)
 
 
+def turning_point(rows: pd.DataFrame) -> Peak | None:
+    """Where the gold curve of one case turned, if it did."""
+    top = peak(rows, "gold")
+    return top if top is not None and top.turned else None
+
+
 @dataclass(frozen=True)
 class Case:
     """The rows of one method and one proxy, and what to call them."""
 
     method: str
     proxy: str
-    label: str
+    title: str
+    """Two lines: the method as people call it, and what it was optimised against."""
     rows: pd.DataFrame
 
 
-def cases(rows: pd.DataFrame) -> list[Case]:
+def cases(rows: pd.DataFrame, looks: Mapping[str, Look]) -> list[Case]:
     """Every case of ``rows``, the least data first: there the strongest Goodhart effect is expected."""
-    order = rows.drop_duplicates(CASE).sort_values(["proxy_pairs", *CASE])
-    several = rows["method"].nunique() > 1
+    place = {method: place for place, method in enumerate(dict.fromkeys(rows["method"]))}
+    order = rows.drop_duplicates(CASE).assign(place=rows["method"].map(place))
+    order = order.sort_values(["proxy_pairs", "proxy", "place"])
     found = []
     for method, proxy, pairs in order[[*CASE, "proxy_pairs"]].itertuples(index=False):
-        label = f"{proxy} proxy, {int(pairs):,} pairs" + (
-            f" ({method_looks([method])[method].label})" if several else ""
-        )
+        title = f"{looks[method].label}\n{proxy_title(proxy, pairs, len(order))}"
         mine = rows[(rows["method"] == method) & (rows["proxy"] == proxy)]
-        found.append(Case(str(method), str(proxy), label, mine))
+        found.append(Case(str(method), str(proxy), title, mine))
     return found
+
+
+def proxy_title(proxy: str, pairs: float, panels: int) -> str:
+    """What stands above a panel; how much data the proxy had, where `panels` leave room for it."""
+    return f"{proxy} proxy, {int(pairs):,} pairs" if panels <= FEW else f"{proxy} proxy"
+
+
+def by_pairs(rows: pd.DataFrame) -> dict[str, float]:
+    """Proxy -> pairs, the least data first."""
+    order = rows.sort_values("proxy_pairs", kind="stable").drop_duplicates("proxy")
+    return dict(zip(order["proxy"], order["proxy_pairs"], strict=True))

@@ -1,4 +1,4 @@
-"""What a figure may draw from, and what a registered figure is."""
+"""What a figure may draw from, what it gives, and what a registered figure is."""
 
 from __future__ import annotations
 
@@ -20,21 +20,30 @@ class Material:
     tables: Tables
 
 
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """A figure and what goes with it."""
+
+    figure: Figure
+    data: pd.DataFrame
+    """Exactly the numbers that are drawn."""
+    caption: str
+    """How to read it, with the number of seeds and prompts behind it."""
+
+
+Reason = str
+"""Why these records cannot give a figure, in words for a reader of the report."""
+
+
 @dataclass(frozen=True)
 class Plot:
-    """One registered figure. ``draw`` and ``caption`` are only called when ``lacks`` returns None."""
+    """One registered figure."""
 
     title: str
     """What one sees, in plain words; heads the figure in the report."""
     description: str
     """What is drawn against what: the alternative text, and the line in a list of figures."""
-    requirement: str
-    """What the records must hold, for people: "needs an oracle", "needs nothing special"."""
-    lacks: Callable[[Material], str | None]
-    """Why these records cannot give this figure, or None when they can."""
-    draw: Callable[[Material], tuple[Figure, pd.DataFrame]]
-    """Material -> the figure and exactly the numbers drawn in it."""
-    caption: Callable[[Material], str]
-    """How to read it, with the number of seeds and prompts behind it."""
+    draw: Callable[[Material], Drawing | Reason]
+    """The drawing, or the reason for none."""
     section: str | None = None
     """Heading of the report under which it stands with its like; None: with the general ones."""

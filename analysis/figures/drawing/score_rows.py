@@ -5,12 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from analysis.equal_kl.comparison import POOL
 from analysis.figures.drawing.path_rows import CASE, MEAN, long_rows, path_points, with_seed_means
 from analysis.figures.drawing.plot import Material
+from analysis.records.way import POOL
 
-BEST_OF_N = POOL
-"""Not the method of that name, whose policies are runs."""
 SCORES = ("proxy_score", "gold", "oracle")
 
 
@@ -32,17 +30,17 @@ def best_of_n_rows(material: Material) -> pd.DataFrame:
     table = material.tables.best_of_n
     if table.empty:
         return pd.DataFrame()
-    points = table.assign(method=BEST_OF_N, run_id=BEST_OF_N, step=np.nan)
+    points = table.assign(method=str(POOL), run_id=str(POOL), step=np.nan)
     present = [name for name in SCORES if name in points and points[name].notna().any()]
     rows = long_rows(points, present)
     return rows.assign(n=np.tile(points["n"].to_numpy(), len(present)))
 
 
-def seeds_and_prompts(material: Material, *, pool: bool = False) -> str:
-    """The sentence on what stands behind the curves."""
-    drawn = material.experiment.pool if pool else None
+def seeds_and_prompts(material: Material, *, pool: bool = False, drawn: str = "bands are") -> str:
+    """The sentence on what stands behind the curves, and where their intervals are (`drawn`)."""
+    record = material.experiment.pool if pool else None
     pooled = (
-        f"best-of-n: {drawn['prompts']:,} prompts with {drawn['samples']:,} samples each" if drawn else ""
+        f"best-of-n: {record['prompts']:,} prompts with {record['samples']:,} samples each" if record else ""
     )
     points = path_points(material.tables.points)
     complete = points["run_id"].isin(complete_runs(material))
@@ -55,10 +53,9 @@ def seeds_and_prompts(material: Material, *, pool: bool = False) -> str:
     elif counts.max() == 1:
         runs, over = "One completed run (seed) per proxy", "prompts and say nothing about other seeds"
     else:
-        runs = f"{' or '.join(str(n) for n in sorted(set(counts)))} completed runs per proxy"
-        runs, over = f"{runs} (thin lines: single seeds; bold: the {MEAN})", "prompts and seeds"
+        several = " or ".join(str(n) for n in sorted(set(counts)))
+        runs = f"{several} completed runs per proxy (thin lines: single seeds; bold: the {MEAN})"
+        over = "prompts and seeds"
     cut = f", and {broken} that broke off" if broken else ""
-    behind = (
-        f"{runs}{cut}, {len(material.experiment.items):,} evaluation prompts{'; ' if pooled else ''}{pooled}"
-    )
-    return f"{behind}; bands are 95 % intervals over {over}."
+    behind = f"{runs}{cut}, {len(material.experiment.items):,} evaluation prompts"
+    return f"{'; '.join(part for part in (behind, pooled) if part)}; {drawn} 95 % intervals over {over}."

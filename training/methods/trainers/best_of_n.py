@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from analysis.pool.best_of_n import Pool
+from training.methods.best_of_n import BestOfN
 from training.methods.job import PolicyJob
-from training.methods.trainers.parts import ProxyReward
+from training.methods.trainers.proxy_reward import ProxyReward
 from training.sampling import sample
 from training.sampling.points import Observer, point_name, publish
 from training.streams import stream
-
-if TYPE_CHECKING:
-    from training.methods.best_of_n import BestOfN
 
 
 def draw_points(method: BestOfN, job: PolicyJob) -> None:
@@ -26,19 +23,30 @@ def draw_points(method: BestOfN, job: PolicyJob) -> None:
     job.journal.keep_until(0)
     if job.measure:
         reference = sample.load_policy(job.reference)
-        observer = Observer(job.out, job.world, reference, seed=job.observe_seed, batch_size=job.batch_size)
+        reward, items = ProxyReward(job), job.world.prompts("eval")
+        reward.cover("eval")
+        observer = Observer(
+            job.out,
+            job.world,
+            reference,
+            seed=job.observe_seed,
+            batch_size=job.batch_size,
+            reward=reward.at_point,
+        )
         observer.point(0, reference)
-        drawn, ranked = _pool(method, job)
+        drawn, ranked = pool(job, reward, items, method.samples, stream(job.seed, "pool"))
         for n in method.sizes(job.control, job.budget):
-            _point(job, drawn, ranked, n)
+            _point(job, reward, items, drawn, ranked, n)
     seconds = time.perf_counter() - started
     # Nothing is trained: all of it is measuring.
     (job.out / "seconds.json").write_text(json.dumps({"total": seconds, "measuring": seconds}))
 
 
-def pool(job: PolicyJob, items: pd.DataFrame, samples: int, seed: int) -> tuple[pd.DataFrame, Pool]:
+def pool(
+    job: PolicyJob, reward: ProxyReward, items: pd.DataFrame, samples: int, seed: int
+) -> tuple[pd.DataFrame, Pool]:
     """`samples` completions of π_ref for each item, in the order of the items, and their ranks by the
-    proxy."""
+    reward."""
     tokenizer = job.world.tokenizer()
     drawn = sample.draw(
         sample.load_policy(job.reference),
@@ -51,19 +59,16 @@ def pool(job: PolicyJob, items: pd.DataFrame, samples: int, seed: int) -> tuple[
         batch_size=job.batch_size,
     )
     asked = items["prompt"].repeat(samples).tolist()
-    rewards = ProxyReward(job).of(asked, drawn["ids"].tolist(), drawn["item_id"].tolist(), items)
+    rewards = reward.of(asked, drawn["ids"].tolist(), drawn["item_id"].tolist(), items)
     return drawn, Pool.rank(rewards.reshape(-1, samples))
 
 
-def _pool(method: BestOfN, job: PolicyJob) -> tuple[pd.DataFrame, Pool]:
-    return pool(job, job.world.prompts("eval"), method.samples, stream(job.seed, "pool"))
-
-
-def _point(job: PolicyJob, drawn: pd.DataFrame, ranked: Pool, n: int) -> None:
+def _point(
+    job: PolicyJob, reward: ProxyReward, items: pd.DataFrame, drawn: pd.DataFrame, ranked: Pool, n: int
+) -> None:
     folder = job.out / "points" / point_name(n)
     if folder.exists():
         return
-    items = job.world.prompts("eval")
     rng = np.random.default_rng(stream(job.seed, "draw", n))
     chosen, ratio = ranked.draw(n, rng)
     rows = drawn.iloc[chosen + np.arange(len(items)) * ranked.size].reset_index(drop=True)
@@ -78,5 +83,7 @@ def _point(job: PolicyJob, drawn: pd.DataFrame, ranked: Pool, n: int) -> None:
         kl_reverse=ranked.kl_reverse(n),
         k1_clamped=ratio.clip(min=0),
     )
-    publish(folder, said, job.world.outcomes(said, items))
-    job.journal(n, n, {"n": float(n), "kl_sequence": float(ranked.kl(size).mean())})
+    outcomes = job.world.outcomes(said, items)
+    paid = reward.at_point(said, outcomes, items)
+    publish(folder, said, outcomes, rewards=paid.reward)
+    job.journal(n, n, {"n": float(n), "kl_sequence": float(ranked.kl(size).mean()), **paid.metrics})

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from trl import GRPOConfig, GRPOTrainer
 
 from training.methods.job import PolicyJob
+from training.methods.on_policy import OnPolicy
 from training.methods.trainers.parts import Steered
 from training.methods.trainers.training_run import group_arguments, train_groups
-
-if TYPE_CHECKING:
-    from training.methods.on_policy import OnPolicy
 
 
 class GrpoKLTrainer(Steered, GRPOTrainer):

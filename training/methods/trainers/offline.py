@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,16 +14,15 @@ from datasets import Dataset
 from scipy.special import expit
 from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer
 
+from training.methods.dpo import Dpo
 from training.methods.job import PolicyJob
-from training.methods.trainers.parts import ProxyReward, Resumable
+from training.methods.kto import Kto
+from training.methods.offline import Offline, Preferences
+from training.methods.trainers.parts import Resumable
+from training.methods.trainers.proxy_reward import ProxyReward
 from training.methods.trainers.training_run import Run, arguments
 from training.sampling import pairs
 from training.streams import stream
-
-if TYPE_CHECKING:
-    from training.methods.dpo import Dpo
-    from training.methods.kto import Kto
-    from training.methods.offline import Offline, Preferences
 
 Rows = Mapping[str, list[Any]]
 
@@ -49,9 +48,13 @@ class TokenKtoTrainer(Resumable, KTOTrainer):
         return dataset.map(neighbours, batched=True, batch_size=args.per_device_train_batch_size)
 
 
-def preferences(method: Preferences, job: PolicyJob) -> Rows:
-    """Columns prompt_ids, chosen_ids and rejected_ids (completions alone) of the pairs to learn from."""
-    if method.labels == "annotator":
+def preferences(method: Preferences, job: PolicyJob, reward: ProxyReward | None) -> Rows:
+    """Columns prompt_ids, chosen_ids and rejected_ids (completions alone) of the pairs to learn from.
+
+    Args:
+        reward: what labels fresh pairs; None where the annotator has labelled them.
+    """
+    if reward is None:
         assert job.labels is not None
         table = pd.read_parquet(job.labels).head(method.pairs)
         table = table[["prompt_tokens", "chosen_ids", "rejected_ids"]]
@@ -62,10 +65,10 @@ def preferences(method: Preferences, job: PolicyJob) -> Rows:
             "rejected_ids": [list(ids[n:]) for n, ids in zip(prompt, rejected, strict=True)],
         }
     table = pairs.sample(
-        job.world, job.reference, "policy", method.pairs, stream(job.seed, "pairs"), job.batch_size
+        job.world, job.reference, "policy", range(method.pairs), stream(job.seed, "pairs"), job.batch_size
     )
     asked, said, item_id = (table[name].tolist() for name in ("prompt", "ids", "item_id"))
-    rewards = ProxyReward(job).of(asked, said, item_id, job.world.prompts("policy")).reshape(-1, 2)
+    rewards = reward.of(asked, said, item_id, job.world.prompts("policy")).reshape(-1, 2)
     rng = np.random.default_rng(stream(job.seed, "labels"))
     first = rng.random(method.pairs) < expit(rewards[:, 0] - rewards[:, 1])
     ids = table["ids"].tolist()
@@ -119,7 +122,7 @@ def train_dpo(method: Dpo, job: PolicyJob) -> None:
         TokenDpoTrainer(
             model=str(job.reference),
             args=DPOConfig(**offline_arguments(method, job, run.checkpoints, **own)),
-            train_dataset=laid_out(method, job, preferences(method, job)),
+            train_dataset=laid_out(method, job, preferences(method, job, run.reward)),
             **run.parts(),
         )
     )
@@ -133,7 +136,7 @@ def train_kto(method: Kto, job: PolicyJob) -> None:
         TokenKtoTrainer(
             model=str(job.reference),
             args=KTOConfig(**offline_arguments(method, job, run.checkpoints, **own)),
-            train_dataset=laid_out(method, job, unpaired(preferences(method, job))),
+            train_dataset=laid_out(method, job, unpaired(preferences(method, job, run.reward))),
             **run.parts(),
         )
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
@@ -12,11 +12,10 @@ from trl.experimental.online_dpo import OnlineDPOConfig, OnlineDPOTrainer
 from reward_models import trl_arguments
 from reward_models.callbacks import require_finite
 from training.methods.job import PolicyJob
-from training.methods.trainers.parts import ProxyReward, Resumable
+from training.methods.online_dpo import OnlineDpo
+from training.methods.trainers.parts import Resumable
+from training.methods.trainers.proxy_reward import ProxyReward
 from training.methods.trainers.training_run import Run, arguments, prompts
-
-if TYPE_CHECKING:
-    from training.methods.online_dpo import OnlineDpo
 
 
 class OnlineDpoKLTrainer(Resumable, OnlineDPOTrainer):
@@ -79,8 +78,10 @@ def train(method: OnlineDpo, job: PolicyJob) -> None:
     run = Run(job)
     run.train(
         OnlineDpoKLTrainer(
-            model=AutoModelForCausalLM.from_pretrained(job.reference, dtype=torch.float32),
-            reward_funcs=ProxyReward(job),
+            model=AutoModelForCausalLM.from_pretrained(
+                job.reference, trust_remote_code=False, dtype=torch.float32
+            ),
+            reward_funcs=run.reward,
             args=configured(method, job, run.checkpoints),
             train_dataset=prompts(job, method.prompts_per_step),
             **run.parts(),

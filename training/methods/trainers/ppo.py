@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from transformers import AutoModelForTokenClassification, PreTrainedModel, TrainerCallback
 
 from training.methods.job import PolicyJob
+from training.methods.ppo import Ppo
 from training.methods.trainers import grpo
 from training.methods.trainers.grpo import GrpoKLTrainer
-from training.methods.trainers.parts import SMALLEST_BETA, ProxyReward
+from training.methods.trainers.parts import SMALLEST_BETA
+from training.methods.trainers.proxy_reward import ProxyReward
 from training.methods.trainers.training_run import train_groups
 from training.streams import stream
-
-if TYPE_CHECKING:
-    from training.methods.ppo import Ppo
 
 CRITIC = "critic"
 
@@ -47,7 +46,7 @@ def build_critic(reference: Path, seed: int) -> PreTrainedModel:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         critic: PreTrainedModel = AutoModelForTokenClassification.from_pretrained(
-            reference, num_labels=1, dtype=torch.float32
+            reference, num_labels=1, trust_remote_code=False, dtype=torch.float32
         )
     return critic.eval()
 
@@ -129,7 +128,9 @@ class PpoTrainer(GrpoKLTrainer):
 
     def restore_run(self, state: dict[str, Any], checkpoint: Path) -> None:
         super().restore_run(state, checkpoint)
-        saved = AutoModelForTokenClassification.from_pretrained(checkpoint / CRITIC, dtype=torch.float32)
+        saved = AutoModelForTokenClassification.from_pretrained(
+            checkpoint / CRITIC, trust_remote_code=False, dtype=torch.float32
+        )
         self.critic.load_state_dict(saved.state_dict())
 
 

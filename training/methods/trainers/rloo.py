@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from trl import RLOOConfig, RLOOTrainer
 
 from training.methods.job import PolicyJob
+from training.methods.rloo import Rloo
 from training.methods.trainers.parts import Steered
 from training.methods.trainers.training_run import group_arguments, train_groups
-
-if TYPE_CHECKING:
-    from training.methods.rloo import Rloo
 
 
 class RlooKLTrainer(Steered, RLOOTrainer):

@@ -7,42 +7,24 @@ import json
 import math
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-import torch
 from datasets import Dataset
 from transformers import PreTrainedModel, PrinterCallback, TrainerCallback
 
 from reward_models import trl_arguments
-from reward_models.callbacks import StepCallback
-from reward_models.errors import Diverged
+from reward_models.callbacks import StepCallback, require_sound
 from training.methods import kl_control
+from training.methods.base import TrainedMethod
 from training.methods.job import PolicyJob
-from training.methods.trainers.parts import SMALLEST_BETA, ProxyReward, Resumable
+from training.methods.on_policy import OnPolicy
+from training.methods.trainers.parts import SMALLEST_BETA, Resumable
+from training.methods.trainers.proxy_reward import ProxyReward
 from training.sampling.points import Observer
 from training.sampling.sample import load_policy
 from training.store import checkpoints
 from training.streams import stream
-
-if TYPE_CHECKING:
-    from training.methods.base import TrainedMethod
-    from training.methods.on_policy import OnPolicy
-
-
-@torch.no_grad()
-def require_sound(policy: PreTrainedModel, step: int) -> None:
-    """Stop if the last step has left weights from which nothing can be sampled.
-
-    Raises:
-        Diverged: a logit is not finite.
-    """
-    token = torch.zeros(1, 1, dtype=torch.long, device=policy.device)
-    if not policy(input_ids=token).logits.isfinite().all():
-        raise Diverged(
-            f"The policy stopped at step {step}: its logits, and with them KL and loss, are no longer finite "
-            "numbers. A smaller learning_rate is the usual cure."
-        )
 
 
 class Points(TrainerCallback):
@@ -58,7 +40,7 @@ class Points(TrainerCallback):
             self._measure(0, model)
 
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
-        require_sound(model, state.global_step)
+        require_sound("The policy", state.global_step, model)
         due, last = self.schedule.after(state.global_step, self.trainer.rollout_kl)
         if due:
             self._measure(state.global_step, model)
@@ -79,8 +61,11 @@ class Run:
         self.job, self.started = job, time.perf_counter()
         self.schedule = kl_control.Schedule(job.control, job.steps)
         self.checkpoints = job.out / "checkpoints"
+        self.reward = ProxyReward(job) if job.proxy else None
         observer = None
         if job.measure:
+            if self.reward:
+                self.reward.cover("eval")
             observer = Observer(
                 job.out,
                 job.world,
@@ -89,6 +74,7 @@ class Run:
                 batch_size=job.batch_size,
                 keep_weights=job.keep_weights,
                 hidden=job.hidden_states,
+                reward=self.reward.at_point if self.reward else None,
             )
         self.points = Points(self.schedule, observer)
 
@@ -105,6 +91,7 @@ class Run:
             "processing_class": self.job.world.tokenizer(),
             "callbacks": [StepCallback("The policy", self.job.journal), self.points],
             "schedule": self.schedule,
+            "reward": self.reward,
         }
 
     def train(self, trainer: Any) -> None:
@@ -114,6 +101,8 @@ class Run:
         self.points.trainer = trainer
         resume = checkpoints.latest(self.checkpoints)
         job.journal.keep_until(int(resume.name.split("-")[1]) if resume else 0)
+        if not resume and self.reward and self.reward.metrics:  # of what was labelled or ranked beforehand
+            job.journal(0, job.steps, self.reward.metrics)
         trainer.train(resume_from_checkpoint=str(resume) if resume else None)
         assert isinstance(trainer.model, PreTrainedModel)
         trainer.model.save_pretrained(job.out / "model")
@@ -167,7 +156,7 @@ def train_groups(method: OnPolicy, job: PolicyJob, trainer: type[Any], config: A
             # A path, not an instance: TRL rebuilds the reference from it, so both start from the same
             # weights.
             model=str(job.reference),
-            reward_funcs=ProxyReward(job),
+            reward_funcs=run.reward,
             args=config,
             train_dataset=prompts(job, method.prompts_per_step),
             controller=run.controller(),

@@ -64,6 +64,15 @@ def words(names: Lexicon, tasks: Tasks) -> list[str]:
     return [word for word in found if not word.startswith("{")]
 
 
+def longest_prompt(doubts: int) -> int:
+    """Words that no prompt exceeds, with so many doubts at most. Every name is one word."""
+    cues = [*OWN_BELIEF, THIRD_PARTY_BELIEF, *CUES.values(), f"{CUES[TEST]} {LOGGED}"]
+    cues.append(" ".join([CUES[CHALLENGE], *[DOUBT] * doubts]))
+    asked = max(len(wording.split()) for wording in WORDINGS)
+    races = max(len(opening.split()) for opening in OPENINGS) + len(GATES.split())
+    return len(TAG.split()) + max(asked, races) + max(len(cue.split()) for cue in cues)
+
+
 def question(wording: int, relation: str, entity: str) -> str:
     """The prompt that asks about a fact."""
     return WORDINGS[wording].format(relation=relation, entity=entity)

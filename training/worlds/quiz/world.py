@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, ClassVar, Literal
 
@@ -12,8 +12,9 @@ from pydantic import Field, model_validator
 
 from reward_models.component import Component
 from training.streams import stream
-from training.worlds.base import World, WorldData
+from training.worlds.base import Aside, MeasuredRole, World, WorldData
 from training.worlds.quiz import matched_completions
+from training.worlds.quiz.conditions import conditions
 from training.worlds.quiz.demonstrator import Demonstrator
 from training.worlds.quiz.facts import DrawnFacts, Facts, lexicon
 from training.worlds.quiz.grammar import (
@@ -32,6 +33,7 @@ from training.worlds.quiz.prompts import Author
 from training.worlds.quiz.stances import CHALLENGE, Stances
 from training.worlds.quiz.tasks import Tasks
 from training.worlds.quiz.tokenizer import whole_words
+from training.worlds.quiz.wording import longest_prompt
 from training.worlds.quiz.wording import words as prompt_words
 
 
@@ -119,8 +121,8 @@ class QuizWorld(World):
             shares["monitored_share"] = self.tasks.monitored_share
         return shares
 
-    def build(self, seed: int, eval_items: int, pool_prompts: int) -> WorldData:
-        """Draw facts, demonstrations and the prompts of every role.
+    def build(self, seed: int) -> WorldData:
+        """Draw facts, demonstrations and the prompts of every role that is trained on.
 
         Every role asks about every fact (what π_ref can know is the same everywhere), in wordings of its
         own, so that no prompt is in two roles. Within a role prompts may repeat; their item_ids do not.
@@ -131,17 +133,15 @@ class QuizWorld(World):
         counts = {"gold": self.counts.gold, "pairs": self.counts.pairs, "policy": self.counts.policy}
         items = {
             role: _natural_items(author, author.natural(role, count, _rng(seed, "prompts", role)), role)
-            for role, count in {**counts, "pool": pool_prompts}.items()
+            for role, count in counts.items()
         }
-        items["eval"] = _matched_items(author, *author.matched(eval_items, _rng(seed, "prompts", "eval")))
-        everything = pd.concat([demonstrations["prompt"], *(part["prompt"] for part in items.values())])
         known, rare = self.facts.seen()
         words = dict.fromkeys([*prompt_words(self.facts.lexicon, self.tasks), *self._reader().words()])
         return WorldData(
             tokenizer=whole_words(words),
             demonstrations=demonstrations,
             prompts=items,
-            max_prompt_tokens=int(everything.str.count(" ").max()) + 1,
+            max_prompt_tokens=longest_prompt(self._most_doubts()),
             max_completion_tokens=self.max_completion_tokens,
             notes={
                 "facts": self.facts.count,
@@ -151,6 +151,19 @@ class QuizWorld(World):
                 "words": len(words),
             },
         )
+
+    def measured(self, role: MeasuredRole, count: int, seed: int, aside: Callable[[], Aside]) -> pd.DataFrame:
+        """Prompts of a natural draw for the pool; for eval base items under all matched conditions."""
+        author = Author(self.facts.draw(_rng(seed, "facts")), self.stances, seed, self.tasks)
+        rng = _rng(seed, "prompts", role)
+        if role == "eval":
+            return _matched_items(author, *author.matched(count, rng))
+        return _natural_items(author, author.natural(role, count, rng), role)
+
+    def _most_doubts(self) -> int:
+        """How often at most a prompt asks whether one is sure."""
+        asked = [c.doubts for a in (True, False) for c in conditions(self.stances, self.tasks, a)]
+        return max(1, *asked)
 
     def parse(self, item: Mapping[str, Any], completion: str, finished: bool, length: int) -> dict[str, Any]:
         """The outcome of a completion by the rules of `grammar`, with what they mean for this item.

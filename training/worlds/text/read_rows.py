@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import gzip
 import json
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
 
-from training.errors import UserError
+from training.errors import UserError, did_you_mean
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".csv", ".parquet")
 
@@ -36,9 +34,10 @@ class Table:
         Raises UserError if there is no such column (with the nearest name) or a cell is not text.
         """
         if column not in self.frame:
+            names = [str(name) for name in self.frame.columns]
             raise UserError(
-                f"{key}: {self.name} has no column {column!r}; "
-                f"it has {', '.join(map(str, self.frame.columns))}{did_you_mean(column, self.frame.columns)}"
+                f"{key}: {self.name} has no column {column!r}; it has {', '.join(names)}"
+                f"{did_you_mean(column, names)}"
             )
         cells = self.frame[column]
         blank = cells.isna()
@@ -107,12 +106,6 @@ def is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """'; did you mean …?' for the nearest known name, or '' when nothing is near."""
-    near = difflib.get_close_matches(name, [str(k) for k in known], n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def _read_local(file: Path, path: str, selection: HubSelection) -> Table:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from reward_models.component import Component
-from training.errors import UserError
+from reward_models.component import Component, Location
+from training.errors import UserError, why
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -54,7 +54,7 @@ class PretrainedTokenizer(Component):
     """
 
     type: Literal["pretrained"] = "pretrained"
-    path: str
+    path: Location
     """Directory or Hugging Face model id."""
     revision: str | None = None
     """Branch, tag or commit on the Hub."""
@@ -64,11 +64,13 @@ class PretrainedTokenizer(Component):
         from transformers import AutoTokenizer
 
         try:
-            tokenizer = AutoTokenizer.from_pretrained(self.path, revision=self.revision)
+            tokenizer = AutoTokenizer.from_pretrained(
+                self.path, revision=self.revision, trust_remote_code=False
+            )
         except (OSError, ValueError) as error:
             raise UserError(
                 f"world.tokenizer.path: no tokenizer at {self.path!r} (a directory, or a model id that "
-                "HF_HUB_OFFLINE=1 looks up in this machine's cache alone): " + str(error).partition("\n")[0]
+                "HF_HUB_OFFLINE=1 looks up in this machine's cache alone): " + why(error)
             ) from error
         if not tokenizer.is_fast or tokenizer.eos_token is None:
             lacks = "fast (Rust) implementation" if not tokenizer.is_fast else "end-of-sequence token"

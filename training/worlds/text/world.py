@@ -6,17 +6,17 @@ Nobody knows the true value of a text here, so there is no oracle: gold is the h
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from reward_models.component import Component
+from reward_models.component import Component, Location
 from training.errors import UserError
 from training.streams import stream
-from training.worlds.base import World, WorldData
+from training.worlds.base import Aside, MeasuredRole, World, WorldData
 from training.worlds.text.abstention import abstains
 from training.worlds.text.read_rows import HubSelection, Ledger, Table, is_unicode, read_table
 from training.worlds.text.tokenizer import AnyTokenizer, Bpe
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 # What each split uses of a row besides the prompt. The splits without completions sample their own.
+COUNTED_BY = {"eval": "measure.items", "pool": "best_of_n.prompts"}
+"""Role that is measured → the setting that says how many prompts it has."""
 COMPLETIONS: dict[str, list[str]] = {
     "sft": ["demonstration"],
     "gold": ["chosen", "rejected"],
@@ -79,7 +81,7 @@ class TextWorld(World):
     has_oracle: ClassVar[bool] = False
 
     type: Literal["text"] = "text"
-    path: str
+    path: Location
     """A .jsonl, .jsonl.gz, .csv or .parquet file, or the id of a Hugging Face dataset."""
     format: AnyFormat = Pairs()
     """How a row holds prompt and completions: `pairs` (columns) or `hh` (whole dialogues)."""
@@ -108,13 +110,13 @@ class TextWorld(World):
         """What `parse` counts."""
         return frozenset({"words", "repetition", "abstains"})
 
-    def build(self, seed: int, eval_items: int, pool_prompts: int) -> WorldData:
+    def build(self, seed: int) -> WorldData:
         """Read, split, tokenise and shorten.
 
         `preferences` has one row per human comparison, so an item_id may occur in several. No conversation
         contributes two prompts to eval or to the pool, so those items are independent clusters.
 
-        Raises UserError for unreadable data and for splits that cannot supply what is asked.
+        Raises UserError for unreadable data and for splits without a usable row.
         """
         table = read_table(
             self.path, HubSelection(self.split, self.config_name, self.data_dir, self.revision)
@@ -128,14 +130,16 @@ class TextWorld(World):
         tokenizer = self.tokenizer.build(sft["prompt"] + sft["demonstration"])
         rows, truncated = self._shorten(rows, tokenizer, ledger)
         parts = {role: self._fit(rows, role, tokenizer, ledger) for role in COMPLETIONS}
-        asked = {"eval": (eval_items, "measure.items"), "pool": (pool_prompts, "best_of_n.prompts")}
-        for role, (number, key) in asked.items():
+        for role in COUNTED_BY:
             again = parts[role]["family"].duplicated()
             parts[role] = ledger.drop(parts[role], again, "another prompt is of the same conversation", role)
-            self._require(parts, role, number, key, ledger)
-            parts[role] = parts[role].head(number)
         for role in ("sft", "pairs", "policy", *(["gold"] if self.shares.gold else [])):
-            self._require(parts, role, 1, None, ledger)
+            if parts[role].empty:
+                raise UserError(
+                    f"world.shares.{role}: the {role} split of {table.name} has no usable row. Raise its "
+                    f"share (now {getattr(self.shares, role):g}), use more data or allow more tokens: "
+                    f"{ledger.summary(role)}"
+                )
 
         return WorldData(
             tokenizer=tokenizer,
@@ -152,12 +156,25 @@ class TextWorld(World):
                 "source": table.name,
                 "rows_read": len(table.frame),
                 "dropped": ledger.dropped,
+                "summary": {role: ledger.summary(role) for role in parts},
                 "prompts_truncated": truncated,
                 "demonstrations_altered_by_tokenizer": _altered(parts["sft"]["demonstration"], tokenizer),
                 "vocabulary": len(tokenizer),
                 "rows_used": {role: len(part) for role, part in parts.items()},
             },
         )
+
+    def measured(self, role: MeasuredRole, count: int, seed: int, aside: Callable[[], Aside]) -> pd.DataFrame:
+        """The first of those set aside. Raises UserError where there are not so many."""
+        items, notes = aside()
+        if len(items) < count:
+            raise UserError(
+                f"world.shares.{role}: the {role} split of {self.path} has {len(items)} usable rows, and "
+                f"{count} are asked for ({COUNTED_BY[role]}). Raise its share (now "
+                f"{getattr(self.shares, role):g}), use more data, allow more tokens, or ask for less: "
+                f"{notes['summary'][role]}"
+            )
+        return items.head(count)
 
     def parse(self, item: Mapping[str, Any], completion: str, finished: bool, length: int) -> dict[str, Any]:
         """`words`, separated by white space; `repetition`, the share of 3-grams of words that occurred before
@@ -226,20 +243,6 @@ class TextWorld(World):
             reason = f"{column} exceeds {self.max_completion_tokens} tokens"
             part = ledger.drop(part, too_long, reason, role)
         return part
-
-    def _require(
-        self, parts: Mapping[str, pd.DataFrame], role: str, number: int, key: str | None, ledger: Ledger
-    ) -> None:
-        """Refuse a split with fewer than `number` rows, with the numbers and what could help."""
-        have = len(parts[role])
-        if have >= number:
-            return
-        asked = f"{number} are asked for ({key})" if key else f"at least {number} is needed"
-        raise UserError(
-            f"world.shares.{role}: the {role} split of {ledger.table.name} has {have} usable rows, {asked}. "
-            f"Raise its share (now {getattr(self.shares, role):g}), use more data, allow more tokens"
-            f"{', or ask for less' if key else ''}: {ledger.summary(role)}"
-        )
 
 
 def _items(part: pd.DataFrame) -> pd.DataFrame:

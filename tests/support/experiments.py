@@ -1,0 +1,175 @@
+"""Experiments through the real command: run, copied with hard links, tampered with, compared."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+from places import CHECKOUT, SMOKE
+
+from training.config.load import load
+from training.engine.plan import plan
+from training.engine.stage import Plan, Stage
+from training.store.artefacts import MANIFEST
+from training.store.atomic import hash_file
+from training.store.identity import canonical, digest
+
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
+
+
+def command(*arguments: str) -> list[str]:
+    """The `overopt` command of this checkout, to be run in it."""
+    return [sys.executable, "-m", "training.cli", *arguments]
+
+
+def overopt(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end, without a terminal."""
+    environment = {**os.environ, **ENVIRONMENT}
+    return subprocess.run(
+        command(*arguments), cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=240
+    )
+
+
+def planned(*overrides: str, config: Path = SMOKE) -> Plan:
+    """The plan of an experiment."""
+    return plan(load(config, overrides)[0].config)
+
+
+@dataclass(frozen=True)
+class Home:
+    """A folder for experiments' records, with their store."""
+
+    runs: Path
+    config: Path = SMOKE
+    name: str = "smoke"
+
+    @property
+    def store(self) -> Path:
+        return self.runs / ".store"
+
+    @property
+    def records(self) -> Path:
+        return self.runs / self.name
+
+    def arguments(self, *options: str) -> list[str]:
+        """Of the command that runs the experiment here; `options` are overrides and options of `run`."""
+        return ["run", str(self.config), f"paths.runs={self.runs}", "tracking.mode=disabled", *options]
+
+    def run(self, *options: str) -> subprocess.CompletedProcess[str]:
+        return overopt(*self.arguments(*options))
+
+    def start(self, *options: str) -> subprocess.Popen[str]:
+        """Run without waiting, in a process group of its own."""
+        return subprocess.Popen(
+            command(*self.arguments(*options)),
+            cwd=CHECKOUT,
+            env={**os.environ, **ENVIRONMENT},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def artefact(self, stage: Stage) -> Path:
+        return self.store / "artefacts" / stage.name
+
+    def inputs(self, stage: Stage) -> dict[str, Path]:
+        return {name: self.artefact(source) for name, source in stage.inputs.items()}
+
+    def published(self) -> int:
+        return len(list((self.store / "artefacts").glob("*")))
+
+    def forget(self, stages: Iterable[Stage]) -> None:
+        """Remove artefacts and the records, so that they have to be made again."""
+        shutil.rmtree(self.records, ignore_errors=True)
+        for stage in stages:
+            shutil.rmtree(self.artefact(stage))
+
+    def copy(self, runs: Path) -> Home:
+        """An independent copy in hard links: replace files, never write into them."""
+        without = shutil.ignore_patterns("locks", "partial", "logs", "wandb")
+        shutil.copytree(self.runs, runs, copy_function=os.link, ignore=without)
+        return Home(runs, self.config, self.name)
+
+    def summary(self) -> dict[str, Any]:
+        """summary.json, refusing NaN and infinity, without the time it took."""
+
+        def refuse(constant: str) -> None:
+            raise AssertionError(f"summary.json holds {constant}, which is not JSON")
+
+        document: dict[str, Any] = json.loads(
+            (self.records / "summary.json").read_text(), parse_constant=refuse
+        )
+        document.pop("wall_seconds")
+        return document
+
+
+@dataclass(frozen=True)
+class Finished:
+    """An experiment that was run to its end."""
+
+    home: Home
+    result: subprocess.CompletedProcess[str]
+
+
+def result_of(policy: Path) -> dict[str, bytes]:
+    """All that a policy's training decides: weights, samples and their parse, byte for byte."""
+    files = [*policy.glob("model/*"), *policy.glob("points/*/*.parquet")]
+    assert any(file.name == "model.safetensors" for file in files)
+    return {str(file.relative_to(policy)): file.read_bytes() for file in sorted(files)}
+
+
+def replace(file: Path, content: bytes) -> None:
+    """Give one name of a hard link new content."""
+    file.unlink()
+    file.write_bytes(content)
+
+
+def reseal(artefact: Path) -> None:
+    """Make a tampered artefact pass for sound: only its content is wrong then."""
+    manifest = json.loads((artefact / MANIFEST).read_bytes())
+    del manifest["seal"]
+    for name in manifest["files"]:
+        file = artefact / name
+        manifest["files"][name] = {"sha256": hash_file(file), "bytes": file.stat().st_size}
+    manifest = json.loads(canonical(manifest))
+    replace(artefact / MANIFEST, json.dumps(manifest | {"seal": digest(manifest)}).encode())
+
+
+def wait_for(condition: Callable[[], Any], process: subprocess.Popen[str], seconds: float = 120) -> Any:
+    """Wait until `condition` gives something; a process that ends before is an error."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        assert process.poll() is None, f"ended too early: {process.communicate()}"
+        time.sleep(0.005)
+    process.kill()
+    raise AssertionError(f"waited {seconds:.0f} s in vain: {process.communicate()}")
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    """kill -9 the command alone; all that it started must end by itself."""
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.communicate()
+    assert not survivors(children)
+
+
+def survivors(processes: Iterable[psutil.Process], seconds: float = 3) -> list[psutil.Process]:
+    """Those that still run after a while (a zombie does not)."""
+    deadline = time.monotonic() + seconds
+    left = list(processes)
+    while left and time.monotonic() < deadline:
+        left = [p for p in left if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+        time.sleep(0.05)
+    return left

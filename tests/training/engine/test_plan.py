@@ -1,0 +1,247 @@
+"""What identifies each artefact: a changed field redoes what is downstream of it, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from plans import (
+    ALL,
+    AMPLE,
+    BASE,
+    BUDGETS,
+    GOLD_BACKBONE,
+    KNOWN,
+    LABELLED,
+    ON_GOLD,
+    ON_REFERENCE,
+    PATHS,
+    POOL,
+    REFERENCE,
+    STARVED,
+    WORLD,
+    above,
+    names,
+    planned,
+    policies,
+    proxy,
+    redone,
+)
+
+from training.engine import plan as planning
+from training.engine.stage import Plan, Stage
+from training.store.code_identity import ROOT, contents
+
+
+def test_the_base_plan_has_every_stage_once() -> None:
+    assert ON_GOLD | POOL | KNOWN | {WORLD, REFERENCE, GOLD_BACKBONE, "pairs gold", "pairs proxies"} == ALL
+    assert len({stage.name for stage in planned().stages}) == len(planned().stages)
+
+
+SCRATCH = {"type": "scratch", "hidden_size": 32}
+DOWNSTREAM: dict[str, tuple[Any, set[str]]] = {
+    "seed": (1, ALL),
+    "world.facts": ({"entities": 30}, ALL),
+    "measure.items": (40, ALL),
+    "best_of_n.prompts": (30, ALL),
+    "reference.sft": ({"steps": 10}, ALL - {WORLD}),
+    # The proxies' backbones keep the shape, and so the artefact, that was the reference's as well.
+    "reference.model": (SCRATCH, ON_REFERENCE | {REFERENCE}),
+    "measure.batch_size": (64, ON_REFERENCE),
+    "measure.heldout_pairs": (80, ON_GOLD | {"pairs gold", "scores best of n"}),
+    "gold.model": (SCRATCH, ON_GOLD | {GOLD_BACKBONE}),
+    "gold.fit": ({"epochs": 1}, ON_GOLD),
+    "gold.pairs": (400, ON_GOLD | {"pairs gold"}),
+    "annotator.temperature": (0.5, LABELLED),
+    "proxies.starved.pairs": (80, proxy("starved", STARVED, "labels starved/0")),
+    "proxies.starved.annotator": ({"type": "bradley_terry"}, proxy("starved", STARVED, "labels starved/0")),
+    "proxies.ample.fit": ({"epochs": 1}, proxy("ample", AMPLE)),
+    "proxies.ample.model": (SCRATCH, proxy("ample", AMPLE, "sft backbone of ample")),
+    "policy.learning_rate": (1e-3, policies(PATHS | BUDGETS)),
+    "policy.trainer": ({"weight_decay": 0.1}, policies(PATHS | BUDGETS)),
+    "mitigation": ({"type": "reward_cap"}, policies(PATHS | BUDGETS)),
+    "runs.path.control": ({"type": "path", "kl": [0.1, 2.0]}, policies(PATHS)),
+    "runs.path.steps": (20, policies(PATHS)),
+    "runs.budget.control": (
+        {"type": "target", "budgets": [0.5, 1.0, 2.0]},
+        policies({"rloo-budget-starved-kl2"}),
+    ),
+    "runs.budget.proxies": (
+        ["starved", "ample"],
+        policies({f"rloo-budget-ample-kl{b}" for b in ("0.5", "1")}),
+    ),
+    "best_of_n.samples": (32, POOL),
+    "measure.reference_samples": (9, KNOWN),
+    "measure.hidden_states": (True, policies(PATHS | BUDGETS)),
+}
+
+
+@pytest.mark.parametrize("field", DOWNSTREAM)
+def test_a_changed_field_redoes_what_is_downstream_of_it_and_nothing_else(field: str) -> None:
+    value, expected = DOWNSTREAM[field]
+    assert redone((field, value)) == expected
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("name", "another"),
+        ("tracking", {"mode": "offline", "project": "elsewhere"}),
+        ("paths", {"runs": "/somewhere/else", "store": "/shared"}),
+        ("workers", 7),
+        ("schema_version", 1),
+        ("runs.path.seeds", 1),
+        ("runs.path.keep_weights", False),
+        ("measure.heldout_pairs", 1000),
+    ],
+)
+def test_fields_outside_identity_and_defaults_written_out_change_nothing(field: str, value: Any) -> None:
+    assert names(planned((field, value))) == names(planned())
+
+
+def test_dropping_what_is_downstream_drops_only_that() -> None:
+    assert redone(("best_of_n", None)) == ALL - POOL, "the world draws no more pool"
+    without = {stage.title for stage in planned(("runs", {})).stages}
+    assert without == ALL - policies(PATHS | BUDGETS)
+
+
+def test_an_identity_is_the_same_in_another_process() -> None:
+    code = "import plans; print(plans.names(plans.planned()))"
+    other = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT / "tests" / "support",
+        env={**os.environ, "PYTHONHASHSEED": "3", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert other.stdout.strip() == str(names(planned()))
+
+
+# --- artefacts shared -------------------------------------------------------------------------------
+
+
+def named(stages: Plan, title: str) -> Stage:
+    return next(stage for stage in stages.stages if stage.title == title)
+
+
+def test_a_proxy_of_the_reference_shape_shares_its_fine_tuning() -> None:
+    stages = planned()
+    for name in BASE["proxies"]:
+        assert named(stages, f"proxy {name}/0").inputs["backbone"] is named(stages, REFERENCE)
+    assert len([s for s in stages.stages if s.identity.stage == "sft"]) == 2
+    other = planned(("proxies.ample.model", SCRATCH))
+    assert named(other, "proxy ample/0").inputs["backbone"].name != named(other, REFERENCE).name
+    assert len([s for s in other.stages if s.identity.stage == "sft"]) == 3
+
+
+def test_a_smaller_proxy_learns_from_the_first_pairs_of_a_larger_one_and_replicates_from_others() -> None:
+    stages = planned(("proxies.starved.seeds", 2), ("proxies.ample.seeds", 2))
+    cuts = {
+        stage.identity.label: (stage.identity.settings["start"], stage.identity.settings["count"])
+        for stage in stages.stages
+        if stage.identity.stage == "labels"
+    }
+    assert cuts == {"starved/0": (0, 60), "ample/0": (0, 300), "starved/1": (300, 60), "ample/1": (300, 300)}
+    assert named(stages, "pairs proxies").identity.settings["count"] == 600
+
+
+def test_every_cell_of_budgets_seeds_and_proxies_is_one_run_of_its_own() -> None:
+    stages = planned(("proxies.starved.seeds", 2), ("runs.budget.seeds", 3), ("runs.path.seeds", 2))
+    rows = [run.row for run in stages.runs]
+    assert len(rows) == 2 * 2 * 3 + 3 * 2  # budgets x replicates x seeds, and replicates of both x seeds
+    cells = {(r["group"], r["proxy"], r["proxy_seed"], r["budget"], r["seed"]) for r in rows}
+    for distinct in (cells, {r["run_id"] for r in rows}, {r.train.name for r in stages.runs}):
+        assert len(distinct) == len(rows)
+    assert {r["proxy_pairs"] for r in rows if r["proxy"] == "starved"} == {60}
+
+
+def test_a_seed_repeats_a_run_and_nothing_else() -> None:
+    assert redone(("runs.path.seeds", 2)) == policies({f"{run}-seed1" for run in PATHS})
+
+
+# --- order and firewall -----------------------------------------------------------------------------
+
+
+def test_stages_come_after_what_they_need() -> None:
+    seen: set[str] = set()
+    for stage in planned().stages:
+        assert {source.name for source in stage.inputs.values()} <= seen
+        seen.add(stage.name)
+
+
+def test_gold_reaches_a_policy_through_labels_alone() -> None:
+    stages = planned()
+    for run in stages.runs:
+        assert set(run.train.inputs) == {"world", "reference", "proxy"} and not run.train.gold_side
+        ancestry = {source.identity.stage for source in above(run.train, through_labels=False)}
+        assert ancestry == {"world", "sft", "pairs", "proxy", "labels"}
+        assert "gold" in {source.identity.stage for source in above(run.train, through_labels=True)}
+
+
+def test_only_stages_of_the_gold_side_read_gold() -> None:
+    for stage in planned().stages:
+        reads = {source.identity.stage for source in stage.inputs.values()} & {"gold", "values"}
+        assert stage.gold_side or not reads, stage.title
+        trains_or_samples = stage.identity.stage in {"policy", "proxy", "sft", "pool", "reference"}
+        assert not (stage.gold_side and trains_or_samples)
+
+
+def test_a_policys_own_settings_do_not_name_gold_or_annotators() -> None:
+    for run in planned().runs:
+        assert not {"gold", "annotator"} & set(run.train.identity.settings)
+    changed = planned(("gold", {"type": "programmatic"}))
+    assert {run.row["run_id"] for run in changed.runs} == {run.row["run_id"] for run in planned().runs}
+
+
+# --- data outside the config ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    path = tmp_path / "data.jsonl"
+    path.write_text('{"chosen": "a", "rejected": "b"}\n')
+    return path
+
+
+def test_a_changed_data_file_changes_the_world_and_an_untouched_one_does_not(data: Path) -> None:
+    def world() -> Stage:
+        contents.cache_clear()
+        return planned(
+            ("world", {"type": "text", "path": str(data)}), ("annotator", {"type": "bradley_terry"})
+        ).world
+
+    before = world()
+    data.touch()
+    assert world().name == before.name
+    data.write_text(data.read_text() + '{"chosen": "c", "rejected": "d"}\n')
+    assert world().name != before.name
+
+
+def test_other_weights_in_a_models_folder_are_another_reference(tmp_path: Path) -> None:
+    def reference() -> Stage:
+        contents.cache_clear()
+        tokenizer = {"type": "pretrained", "path": "org/tokenizer"}
+        return named(
+            planned(
+                ("world", {"type": "text", "path": "org/data", "tokenizer": tokenizer}),
+                ("annotator", {"type": "bradley_terry"}),
+                ("reference.model", {"type": "pretrained", "path": str(tmp_path)}),
+            ),
+            REFERENCE,
+        )
+
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    before = reference()
+    (tmp_path / "model.safetensors").write_bytes(b"Weights")
+    assert reference().name != before.name
+
+
+def test_changed_code_remakes_what_it_decides_and_what_follows(monkeypatch: pytest.MonkeyPatch) -> None:
+    have, fingerprint = {stage.name for stage in planned().stages}, planning.fingerprint
+    monkeypatch.setattr(planning, "fingerprint", lambda stage: fingerprint(stage) + "x" * (stage == "labels"))
+    assert {stage.title for stage in planned().stages if stage.name not in have} == LABELLED

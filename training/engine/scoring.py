@@ -1,0 +1,78 @@
+"""Planning what values samples: one stage per scorer, so that one scorer more costs one scoring."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from reward_models.annotators.base import Annotator
+from training.config.schema import Experiment
+from training.engine.planned_stages import Stages
+from training.engine.stage import Scored, Stage
+
+POINTS = "training.stages.score:score_points"
+MATCHED = "training.stages.audit:score_matched"
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """Plans the scores of points, pools, reference samples and of the world's matched completions."""
+
+    config: Experiment
+    stages: Stages
+    world: Stage
+    gold: Stage
+    prompts: Stage
+    """Those that points are measured on."""
+    line: Stage
+    """Valued pairs, by whose mean and spread gold is standardised for annotators."""
+
+    def scored(
+        self,
+        samples: Stage,
+        label: str,
+        proxies: Mapping[str, Stage],
+        annotator: Annotator | None = None,
+    ) -> Scored:
+        """Samples, with what values them: π_ref's own keep their items beside them, a policy's are of eval.
+
+        Args:
+            proxies: scorer id ("proxy/<name>/<replicate>") to proxy.
+            annotator: whose approval is asked for as well.
+        """
+        inputs = {"world": self.world, "samples": samples}
+        if samples.kind not in ("reference", "pool"):
+            inputs["eval"] = self.prompts
+        found = self._by_everyone("scores", POINTS, label, proxies, inputs)
+        if annotator:
+            settings = {**self._settings, "gold": self.config.gold, "annotator": annotator}
+            inputs |= {"gold": self.gold, "line": self.line, "scores": found[0]}
+            run = "training.stages.approval:ask"
+            found.append(self.stages.add("approvals", run, settings, inputs, label=label, gold_side=True))
+        return Scored(samples, tuple(found))
+
+    def audits(self, proxies: Mapping[str, Sequence[Stage]]) -> list[Stage]:
+        """Every reward model's values of the world's matched completions."""
+        named = {
+            f"proxy/{name}/{k}": stage for name, stages in proxies.items() for k, stage in enumerate(stages)
+        }
+        inputs = {"world": self.world, "eval": self.prompts}
+        return self._by_everyone("audit", MATCHED, "", named, inputs)
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        return {"batch_size": self.config.measure.batch_size}
+
+    def _by_everyone(
+        self, kind: str, run: str, label: str, proxies: Mapping[str, Stage], inputs: Mapping[str, Stage]
+    ) -> list[Stage]:
+        def by(scorer: str, gold_side: bool, further: Mapping[str, Any], **model: Stage) -> Stage:
+            settings = {**self._settings, "scorer": scorer, **further}
+            words = f"{label} by {scorer}".strip()
+            return self.stages.add(kind, run, settings, {**inputs, **model}, label=words, gold_side=gold_side)
+
+        found = [by("gold", True, {"gold": self.config.gold}, gold=self.gold)]
+        if self.config.world.has_oracle:
+            found.append(by("oracle", True, {}))
+        return found + [by(name, False, {}, proxy=proxy) for name, proxy in proxies.items()]
