@@ -34,6 +34,16 @@ Overrides = Annotated[
 ]
 
 
+With = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--with",
+        metavar="PLUGIN",
+        help="A module, or a .py file, with parts of your own (figures, probes, laws). May be repeated.",
+    ),
+]
+
+
 @app.command()
 def run(
     config: Config,
@@ -69,15 +79,20 @@ def report(
     directory: Annotated[
         Path, typer.Argument(metavar="DIR", help="An experiment's records, such as runs/quickstart.")
     ],
+    plugins: With = None,
 ) -> None:
     """Redraw an experiment's report from its records, also of one that is not finished."""
     from training.follow.folder import put_right
     from training.store.atomic import disk_errors
 
+    _load_plugins(plugins)
     with _explained_records(), disk_errors(directory):
+        from analysis.plugins import load_recorded
         from analysis.report.write import write_report
 
         put_right(directory)
+        for problem in load_recorded(directory):
+            print(f"reported without what it registers: plugin {problem}", file=sys.stderr)
         print(write_report(directory))
 
 
@@ -204,8 +219,9 @@ def show_config(
 
 
 @app.command("list")
-def list_parts() -> None:
+def list_parts(plugins: With = None) -> None:
     """List what an experiment can be made of."""
+    _load_plugins(plugins)
     from training.config.catalogue import catalogue
 
     for kind, parts in catalogue().items():
@@ -230,6 +246,13 @@ def doctor(
     findings = examine(runs)
     show(findings)
     return FAILED if any(finding.needed for finding in findings) else 0
+
+
+def _load_plugins(names: list[str] | None) -> None:
+    if names:
+        from training.plugins import load_plugins
+
+        load_plugins(names)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rich.console import Console
 
+from training.config.hub import pinned
 from training.config.remarks import remarks
 from training.config.schema import Experiment
 from training.engine.explain import explain
@@ -52,6 +53,7 @@ def run(config: Experiment, *, workers: int | None = None, dry_run: bool = False
     store = Store(Path(config.paths.store or Path(config.paths.runs) / ".store"))
     # Its own handle: what libraries print goes to logs by redirecting sys.stdout while a stage runs here.
     console = Console(highlight=False, file=sys.stdout)
+    config = pinned(config, must=not dry_run)
     stages = plan(config)
     for remark in remarks(config):
         console.print(f"note: {remark}", markup=False, soft_wrap=True)
@@ -90,6 +92,7 @@ def _existing(path: Path) -> Path:
 def _run(
     config: Experiment, stages: Plan, store: Store, folder: Path, workers: int, console: Console
 ) -> Outcome:
+    from analysis.plugins import module_name
     from training.engine.executor import Executor, State
     from training.follow.follower import Observing
     from training.follow.records import Records
@@ -112,7 +115,7 @@ def _run(
             records.finish(state, "partial" if state.failed else "complete")
             _require_a_point(stages, state, records.folder, folder / "logs")
             view.say("drawing the report, unless these records have one")
-            report(records.folder, store)
+            report(records.folder, store, [module_name(name) for name in config.plugins])
             observing.finish(state)
     except (KeyboardInterrupt, SystemExit) as stop:
         raise _interrupted(stop, records, stages, executor.state if executor else State()) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from reward_models.annotators.annotator_groups import AnnotatorGroups
 from reward_models.annotators.assisted import Assisted
 from reward_models.annotators.base import Annotator
 from reward_models.annotators.bradley_terry import BradleyTerry
@@ -12,7 +13,6 @@ from reward_models.annotators.engagement import Engagement
 from reward_models.annotators.flip_noise import FlipNoise
 from reward_models.annotators.oversight import Oversight
 from reward_models.annotators.partial_verification import PartialVerification
-from reward_models.annotators.rater_groups import RaterGroups
 from reward_models.registry import Registry
 
 ANNOTATORS: Registry[Annotator] = Registry("annotator")
@@ -20,7 +20,7 @@ ANNOTATORS.register(BradleyTerry)
 ANNOTATORS.register(FlipNoise)
 ANNOTATORS.register(PartialVerification)
 ANNOTATORS.register(Engagement)
-ANNOTATORS.register(RaterGroups)
+ANNOTATORS.register(AnnotatorGroups)
 ANNOTATORS.register(Oversight)
 ANNOTATORS.register(Constitution)
 ANNOTATORS.register(Assisted)

@@ -18,16 +18,17 @@ from reward_models.annotators.surface import Surface
 class Assisted(Annotator):
     """Partial verification with a critic, who raises q to q + (1 − q)·skill where one completion is wrong.
 
-    Wrong is a completion that is neither correct nor an abstention. A pair that the rater does not check
+    Wrong is a completion that is neither correct nor an abstention. A pair that the annotator does not check
     comes before the critic. Where exactly one completion is wrong, the critic points it out with probability
-    `critic_skill`, the rater sees it, and the pair is judged by value. Where no error was pointed out, the
-    critic accuses a completion without fault with probability `false_alarm`, and the rater takes the other
-    one (either with equal chance if both have a fault, or neither). What is left is judged by the surface.
+    `critic_skill`, the annotator sees it, and the pair is judged by value. Where no error was pointed out,
+    the critic accuses a completion without fault with probability `false_alarm`, and the annotator takes the
+    other one (either with equal chance if both have a fault, or neither). What is left is judged by the
+    surface.
     """
 
     type: Literal["assisted"] = "assisted"
     verification_rate: float = Field(0.5, ge=0, le=1)
-    """q, the share of pairs that the rater checks alone; 1 is `bradley_terry`."""
+    """q, the share of pairs that the annotator checks alone; 1 is `bradley_terry`."""
     critic_skill: float = Field(0.5, ge=0, le=1)
     """P(the critic points out the error) where there is one; 0 without false alarms is
     `partial_verification`."""

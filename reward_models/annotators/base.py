@@ -72,7 +72,7 @@ class Annotator(Part):
         return 0.5 * (1.0 + np.tanh(margin / (2.0 * self.temperature)))
 
     def _by_value(self, a: Judged, b: Judged) -> np.ndarray:
-        """P(a is preferred to b) of a rater who knows both values, before flips."""
+        """P(a is preferred to b) of an annotator who knows both values, before flips."""
         return self._compare(present(a.value, "value") - present(b.value, "value"))
 
     def _flip(self, probability: np.ndarray) -> np.ndarray:

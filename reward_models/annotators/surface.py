@@ -1,4 +1,4 @@
-"""The surface of a completion: what a rater sees in it without checking whether it is true."""
+"""The surface of a completion: what an annotator sees in it without checking whether it is true."""
 
 from __future__ import annotations
 

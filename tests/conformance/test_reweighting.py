@@ -23,7 +23,9 @@ from analysis.records.experiment import Point
 from analysis.records.run_curves import SampleKeys, read_scores
 from reward_models.gold import Programmatic
 from training.sampling.points import publish
-from training.stages.score import Scorer
+from training.stages.score import writer
+from training.stages.task import Task
+from training.store.journal import Journal
 
 N = np.array([1, 2, 4, 8, 16])
 BETAS = (2.0, 1.0, 0.7)
@@ -189,10 +191,16 @@ def scored_pool(laboratory: Laboratory, folder: Path, samples: int = 256) -> Poi
     table = pd.concat(parts, ignore_index=True)
     table = table.assign(**dict.fromkeys(("logp", "logp_ref", "kl", "k1", "k2", "k3", "kl_reverse"), 0.0))
     publish(folder / "000000", table, enumeration.world.outcomes(table, enumeration.items))
-    proxies = {"proxy/random/0": laboratory.home / "proxy" / "model"}
-    scorer = Scorer(enumeration.world, Programmatic(), folder, proxies, 4096)
-    scorer.score(folder / "000000", enumeration.items, folder / "scored")
-    scores = contracts.read_table(folder / "scored" / "scores.parquet", "scores")
+    settings = {"batch_size": 4096, "gold": Programmatic().model_dump(mode="json")}
+    enumeration.items.to_parquet(folder / "items.parquet")
+    inputs = {"samples": folder, "world": enumeration.world.folder, "gold": folder}
+    inputs["proxy"] = laboratory.home / "proxy"
+    parts = []
+    for name in ("gold", "oracle", "proxy/random/0"):
+        task = Task(folder / name, {**settings, "scorer": name}, inputs, Journal(folder / "journal"))
+        writer(task)(folder / "000000", folder / name)
+        parts.append(contracts.read_table(folder / name / "scores.parquet", "scores"))
+    scores = pd.concat(parts, ignore_index=True)
     shuffled = scores.iloc[rng.permutation(len(scores))].reset_index(drop=True)
     contracts.write_table(folder / "000000" / "scores.parquet", shuffled, "scores")
     return Point(folder / "000000", 0)

@@ -20,7 +20,7 @@ from places import CHECKOUT
 
 from training.errors import UserError
 from training.store import atomic
-from training.store.artefacts import Building, Identity, Store
+from training.store.artefacts import Artefact, Identity, Store
 from training.store.lock import locked
 
 KILLS = 30
@@ -38,7 +38,9 @@ def build(building):
 
 store = Store(sys.argv[1])
 for index in itertools.count(int(sys.argv[2])):
-    store.do(Identity("stage", {"index": index}), build)
+    with store.begin(Identity("stage", {"index": index})) as building:
+        build(building)
+        building.commit()
     print(index, flush=True)
 """
 
@@ -79,10 +81,13 @@ def test_kill_9_never_leaves_half_an_artefact(tmp_path: Path) -> None:
         assert store.find(Identity("stage", {"index": index})), f"acknowledged artefact {index} is gone"
 
 
-def build(building: Building) -> dict[str, Any]:
-    for number in range(FILES):
-        atomic.write_bytes(building.path / "folder" / str(number), b"x" * SIZE)
-    return {}
+def build(store: Store, identity: Identity) -> Artefact:
+    """Make an artefact of a few files, unless it is there."""
+    with store.begin(identity) as building:
+        if building.artefact is None:
+            for number in range(FILES):
+                atomic.write_bytes(building.path / "folder" / str(number), b"x" * SIZE)
+        return building.commit()
 
 
 def fail_at(monkeypatch: pytest.MonkeyPatch, fatal: int, number: int) -> Callable[[], int]:
@@ -125,7 +130,7 @@ def test_failing_at_each_operation_in_turn_publishes_all_or_nothing(
         with monkeypatch.context() as patch:
             operations = fail_at(patch, fatal, number)
             try:
-                Store(root).do(identity, build)
+                build(Store(root), identity)
                 failed = False
             except expected:
                 failed = True
@@ -133,7 +138,7 @@ def test_failing_at_each_operation_in_turn_publishes_all_or_nothing(
         visible = published(root)
         outcomes.add((failed, visible))
         assert visible == 1 or failed
-        Store(root).do(identity, build)  # the next attempt succeeds whatever was left
+        build(Store(root), identity)  # the next attempt succeeds whatever was left
         assert published(root) == 1
         if not reached:
             break
@@ -142,14 +147,16 @@ def test_failing_at_each_operation_in_turn_publishes_all_or_nothing(
 
 
 def build_slowly(root: Path, started: Any) -> None:
-    def build_and_count(building: Building) -> dict[str, Any]:
-        with open(root / "builds", "a") as file:
-            file.write("x")
-        time.sleep(0.2)
-        return build(building)
-
+    identity = Identity("stage", {"index": 0})
     started.wait()
-    assert Store(root).do(Identity("stage", {"index": 0}), build_and_count).path.exists()
+    with Store(root).begin(identity) as building:
+        if building.artefact is None:
+            with open(root / "builds", "a") as file:
+                file.write("x")
+            time.sleep(0.2)
+            for number in range(FILES):
+                atomic.write_bytes(building.path / str(number), b"x")
+        assert building.commit().path.exists()
 
 
 def test_processes_that_race_for_an_artefact_build_it_once(tmp_path: Path) -> None:

@@ -15,10 +15,10 @@ from training.engine.stage import Plan
 
 
 def by_title(plan: Plan) -> dict[str, str]:
-    """Artefact ids by what a person calls the stage."""
+    """Keys by what a person calls the stage."""
     titles = [stage.title for stage in plan.stages]
     assert len(set(titles)) == len(titles)
-    return {stage.title: stage.name for stage in plan.stages}
+    return {stage.title: stage.key for stage in plan.stages}
 
 
 @pytest.fixture
@@ -108,18 +108,23 @@ def test_other_runs_of_an_experiment_change_no_policy(overrides: list[str]) -> N
 
 
 def test_two_proxies_in_one_experiment_or_in_two(rewritten: Any) -> None:
-    """The larger proxy alone is what it is beside the smaller; the smaller is cut from the larger's pairs."""
+    """Each alone is what it is beside the other, of whatever size."""
 
-    def only_ample(config: dict[str, Any]) -> None:
-        del config["proxies"]["starved"], config["runs"]["budget"]
+    def only(name: str, other: str) -> dict[str, str]:
+        def without_other(config: dict[str, Any]) -> None:
+            del config["proxies"][other], config["runs"]["budget"]
 
-    both, alone = by_title(planned()), by_title(rewritten(only_ample))
-    for title in ("proxy ample/0", "policy rloo-path-ample", "scores rloo-path-ample", "gold"):
-        assert alone[title] == both[title]
+        return by_title(rewritten(without_other))
+
+    both = by_title(planned())
+    for alone, name in ((only("ample", "starved"), "ample"), (only("starved", "ample"), "starved")):
+        scores = [f"scores rloo-path-{name} by {scorer}" for scorer in ("gold", "oracle", f"proxy/{name}/0")]
+        for title in (f"proxy {name}/0", f"policy rloo-path-{name}", *scores, "gold"):
+            assert alone[title] == both[title]
 
 
 def test_replicates_are_not_each_other() -> None:
     plan = planned("proxies.ample.seeds=2", "runs.path.seeds=2", "seed=1")
-    names = [stage.name for stage in plan.stages]
+    names = [stage.key for stage in plan.stages]
     assert len(set(names)) == len(names) == len(plan.stages)
-    assert len({run.train.name for run in plan.runs}) == len(plan.runs) == 2 * 3 + 1
+    assert len({run.train.key for run in plan.runs}) == len(plan.runs) == 2 * 3 + 1

@@ -12,32 +12,32 @@ from typing import Any
 
 import pytest
 import yaml
-from experiments import Finished, Home, kill, planned, result_of, wait_for
+from experiments import Finished, Home, kill, of_policies, planned, result_of, wait_for
 from places import SMOKE
 
+from training.engine.processes import Job, run_job
 from training.engine.stage import Stage
-from training.engine.worker import Job, prepare, run_job
+from training.engine.worker import prepare
 from training.store.artefacts import Artefact
 from training.store.journal import follow
 from training.store.lock import locked
 
 
-def train_here(
-    stage: Stage, settings: Mapping[str, Any], inputs: Mapping[str, Path], tmp_path: Path
-) -> Artefact:
-    """What a worker does with a stage, in this process and a store of its own."""
+def train_here(stage: Stage, settings: Mapping[str, Any], home: Home, tmp_path: Path) -> Artefact:
+    """What a worker does with a stage whose inputs are at home, in this process and a store of its own."""
     prepare()
-    identity = replace(stage.identity, settings={**stage.identity.settings, **settings})
-    return run_job(Job(tmp_path / "other store", identity, stage.run, inputs, tmp_path / "log"))
+    identity = replace(home.identity(stage), settings={**stage.settings, **settings})
+    return run_job(Job(tmp_path / "other store", identity, stage.run, home.inputs(stage), tmp_path / "log"))
 
 
 def test_one_worker_gives_the_same_bytes_as_two(smoke: Finished, home: Home) -> None:
     plan = planned()
-    proxies = [stage for stage in plan.stages if stage.identity.stage == "proxy"]
+    proxies = [stage for stage in plan.stages if stage.kind == "proxy"]
     policies = [run.train for run in plan.runs]
-    home.forget([*proxies, *policies, *(run.score for run in plan.runs)])
+    home.forget([*proxies, *of_policies(plan)])
     result = home.run("--workers", "1")
-    assert result.returncode == 0 and "8 stages run, 17 reused" in result.stdout, result.stdout
+    reused = len(plan.stages) - 17
+    assert result.returncode == 0 and f"17 stages run, {reused} reused" in result.stdout, result.stdout
     for stage in proxies:
         name = "model/model.safetensors"
         assert (home.artefact(stage) / name).read_bytes() == (smoke.home.artefact(stage) / name).read_bytes()
@@ -49,7 +49,7 @@ def test_one_worker_gives_the_same_bytes_as_two(smoke: Finished, home: Home) -> 
 def test_weights_do_not_depend_on_being_measured(smoke: Finished, tmp_path: Path) -> None:
     for run in planned().runs[1:]:  # a path and a budget
         measured = result_of(smoke.home.artefact(run.train))
-        alone = train_here(run.train, {"measure": False}, smoke.home.inputs(run.train), tmp_path)
+        alone = train_here(run.train, {"measure": False}, smoke.home, tmp_path)
         unmeasured = result_of(alone.path)
         weights = {name for name in measured if name.startswith("model/")}
         assert set(unmeasured) == weights and len(weights) < len(measured)
@@ -74,7 +74,7 @@ def long_run(home: Home, tmp_path: Path) -> Home:
 def test_a_killed_run_continues_to_the_same_bytes(long_run: Home, tmp_path: Path) -> None:
     home = long_run
     (run,) = planned(config=home.config).runs
-    partial = home.store / "partial" / run.train.name
+    partial = home.store / "partial" / home.identity(run.train).name
     process = home.start()
     wait_for(lambda: list(partial.glob("checkpoints/checkpoint-[468]/sealed.json")), process)
     kill(process)
@@ -86,7 +86,7 @@ def test_a_killed_run_continues_to_the_same_bytes(long_run: Home, tmp_path: Path
     continued = home.artefact(run.train)
     lines, _ = follow(continued / "metrics.jsonl", 0)
     assert lines[0]["time"] < killed < lines[-1]["time"], "it began anew instead"
-    whole = train_here(run.train, {}, home.inputs(run.train), tmp_path).path
+    whole = train_here(run.train, {}, home, tmp_path).path
     assert result_of(continued) == result_of(whole)
     uninterrupted, _ = follow(whole / "metrics.jsonl", 0)
     assert [line["step"] for line in lines] == [line["step"] for line in uninterrupted]
@@ -102,9 +102,10 @@ def test_a_killed_run_continues_to_the_same_bytes(long_run: Home, tmp_path: Path
 def test_killed_at_any_moment_the_same_command_finishes_the_job(smoke: Finished, tmp_path: Path) -> None:
     home = Home(tmp_path / "runs")
     chance = random.Random(1)
-    for published in (1, 19):  # while it fine-tunes, and while it optimises policies
+    for begun in ("sft", "policy"):  # while it fine-tunes, and while it optimises policies
         process = home.start()
-        wait_for(lambda least=published: home.published() >= least, process)  # type: ignore[misc]
+        journals = f"partial/{begun}-*/metrics.jsonl"
+        wait_for(lambda journals=journals: list(home.store.glob(journals)), process)  # type: ignore[misc]
         time.sleep(chance.uniform(0, 1))
         assert process.poll() is None, "killed too late to prove anything"
         kill(process)
@@ -119,11 +120,15 @@ def test_killed_at_any_moment_the_same_command_finishes_the_job(smoke: Finished,
 
 def test_scores_that_another_experiment_is_making_harm_nothing(home: Home) -> None:
     plan = planned()
-    home.forget(stage for run in plan.runs for stage in (run.train, run.score))
-    run = plan.runs[0]
-    with locked(home.store / "locks" / f"{run.score.name}.lock", wait=False):
-        process = home.start("~runs.budget", "runs.path.proxies=[starved]")
-        wait_for(home.artefact(run.train).exists, process)
+    run, fewer = plan.runs[0], ("~runs.budget", "runs.path.proxies=[starved]")
+    policy = home.artefact(run.train)
+    home.forget(of_policies(plan))
+    with locked(home.store / "locks" / f"live-{policy.name}.lock", wait=False):
+        process = home.start(*fewer)
+        wait_for(policy.exists, process)
     out, err = process.communicate(timeout=120)
-    assert process.returncode == 0 and "2 stages run, 19 reused, 0 failed" in out, out + err
-    assert (home.artefact(run.score) / "points" / "000000" / "scores.parquet").exists()
+    reused = len(planned(*fewer).stages) - 5
+    assert process.returncode == 0 and f"5 stages run, {reused} reused, 0 failed" in out, out + err
+    for stage in run.points.scores:
+        name = "approvals" if stage.kind == "approvals" else "scores"
+        assert (home.artefact(stage) / "points" / "000000" / f"{name}.parquet").exists()

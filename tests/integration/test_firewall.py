@@ -9,15 +9,20 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from experiments import Finished, Home, planned, replace, reseal, result_of
+from experiments import Finished, Home, of_policies, planned, replace, reseal, result_of, titled
 from safetensors.torch import load_file, save
 
+from training.engine.processes import Job, run_job
 from training.engine.stage import Stage
-from training.engine.worker import Job, prepare, run_job
+from training.engine.worker import prepare
 from training.methods.job import PolicyJob
 from training.stages.task import Task
+from training.store.artefacts import MANIFEST
+from training.store.atomic import read_json
 
-GOLD_SIDE = {"gold", "values", "labels", "card", "scores", "audit"}
+GOLD_SIDE = {"gold", "values", "labels", "card", "approvals"}
+"""With the scores and audits by gold."""
+SAMPLED = {"policy", "pool", "reference", "between"}
 CONFIGS = {
     "smoke": (),
     "replicates": ("proxies.ample.seeds=2", "runs.path.seeds=2"),
@@ -30,21 +35,22 @@ CONFIGS = {
 def test_what_a_worker_is_given_holds_no_gold(overrides: tuple[str, ...]) -> None:
     plan = planned(*overrides)
     for stage in plan.stages:
-        assert stage.gold_side == (stage.identity.stage in GOLD_SIDE)
-        given = {source.identity.stage for source in stage.inputs.values()}
+        assert stage.gold_side == (stage.kind in GOLD_SIDE or stage.settings.get("scorer") == "gold")
+        given = {source.kind for source in stage.inputs.values()}
         if not stage.gold_side:
             # Labels alone cross over: ids in an order, no values.
-            assert given <= {"world", "sft", "pairs", "labels", "proxy"}
-        if stage.identity.stage == "policy":
-            assert set(stage.inputs) == {"world", "reference", "proxy"}
-            assert given == {"world", "sft", "proxy"}
-            assert plan.gold.identity.id not in str(stage.identity.document)
+            scored = SAMPLED if stage.kind in ("scores", "between") else set()
+            assert given <= {"world", "prompts", "sft", "pairs", "labels", "proxy"} | scored
+            assert "gold" not in str(stage.settings)
+        if stage.kind == "policy":
+            assert not stage.gold_side and set(stage.inputs) == {"world", "eval", "reference", "proxy"}
+            assert given == {"world", "prompts", "sft", "proxy"}
     assert not any("gold" in field for field in (*PolicyJob.__annotations__, *Task.__annotations__))
 
 
 def test_labels_carry_no_values(smoke: Finished) -> None:
     for stage in planned().stages:
-        if stage.identity.stage == "labels":
+        if stage.kind == "labels":
             table = pd.read_parquet(smoke.home.artefact(stage) / "preferences.parquet")
             assert set(table) == {"prompt_tokens", "chosen_ids", "rejected_ids"}
             for length, chosen, rejected in table.itertuples(index=False):
@@ -52,22 +58,28 @@ def test_labels_carry_no_values(smoke: Finished) -> None:
 
 
 def test_workers_never_ran_what_reads_gold(smoke: Finished) -> None:
-    """Each artefact's lock names the process that made it."""
+    """Each artefact's lock names the process that made it. Points of a policy are valued where gold is, by
+    whomever, while it trains."""
+    plan = planned()
+    valued_live = {stage.key for run in plan.runs for stage in run.points.scores if not stage.gold_side}
 
     def makers(gold_side: bool) -> set[str]:
-        stages = [stage for stage in planned().stages if stage.gold_side == gold_side]
-        return {(smoke.home.store / "locks" / f"{stage.name}.lock").read_text() for stage in stages}
+        stages = [s for s in plan.stages if s.gold_side == gold_side and s.key not in valued_live]
+        names = [smoke.home.identity(stage).name for stage in stages]
+        return {(smoke.home.store / "locks" / f"{name}.lock").read_text() for name in names}
 
     assert len(makers(True)) == 1 and len(makers(False)) == 2
     assert not makers(True) & makers(False)
 
 
 def test_no_file_of_a_policy_mentions_gold(smoke: Finished) -> None:
-    gold = planned().gold.identity.id.encode()
+    gold = titled(planned(), "gold")
+    manifest = read_json(smoke.home.artefact(gold) / MANIFEST)
+    names = [manifest[part].encode() for part in ("id", "content", "seal")]
     for run in planned().runs:
         files = [file for file in smoke.home.artefact(run.train).rglob("*") if file.is_file()]
         assert len(files) > 5
-        assert [file for file in files if gold in file.read_bytes()] == []
+        assert [file for file in files if any(name in file.read_bytes() for name in names)] == []
 
 
 def with_noise_for_gold(home: Home, gold: Stage, values: list[Stage]) -> None:
@@ -91,10 +103,11 @@ def with_noise_for_gold(home: Home, gold: Stage, values: list[Stage]) -> None:
 
 def test_policies_are_the_same_bytes_when_gold_becomes_noise(smoke: Finished, home: Home) -> None:
     plan = planned()
-    with_noise_for_gold(home, plan.gold, [s for s in plan.stages if s.identity.stage == "values"])
-    home.forget(stage for run in plan.runs for stage in (run.train, run.score))
+    with_noise_for_gold(home, titled(plan, "gold"), [s for s in plan.stages if s.kind == "values"])
+    home.forget(of_policies(plan))
     result = home.run()
-    assert result.returncode == 0 and "6 stages run, 19 reused" in result.stdout, result.stdout
+    reused = len(plan.stages) - 15
+    assert result.returncode == 0 and f"15 stages run, {reused} reused" in result.stdout, result.stdout
     for run in plan.runs:
         assert result_of(home.artefact(run.train)) == result_of(smoke.home.artefact(run.train))
     before, after = smoke.home.summary(), home.summary()
@@ -108,6 +121,7 @@ def test_a_policy_trains_where_gold_does_not_exist(smoke: Finished, home: Home, 
     prepare()
     run = planned().runs[0]
     expected = result_of(smoke.home.artefact(run.train))
-    home.forget(s for s in planned().stages if s.gold_side or s.identity.stage == "policy")
-    job = Job(home.store, run.train.identity, run.train.run, home.inputs(run.train), tmp_path / "log")
+    identity, inputs = home.identity(run.train), home.inputs(run.train)
+    home.forget(s for s in planned().stages if s.gold_side or s.kind == "policy")
+    job = Job(home.store, identity, run.train.run, inputs, tmp_path / "log")
     assert result_of(run_job(job).path) == expected

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from drawn_worlds import drawn, save
 from experiments import overopt
 from places import CHECKOUT
 from pydantic import ValidationError
@@ -29,9 +30,9 @@ from reward_models.gold import Pretrained as PretrainedGold
 from reward_models.gold.base import Completions
 from training.config.load import load
 from training.config.schema import Experiment
+from training.stages.gold import fit_gold
 from training.stages.task import Task
 from training.store.journal import Journal
-from training.worlds import built_world
 from training.worlds.text.tokenizer import Bpe
 from training.worlds.text.world import TextWorld
 
@@ -50,6 +51,7 @@ SMALL = (
     "best_of_n={prompts: 8, samples: 8}",
     "measure.items=12",
     "measure.heldout_pairs=50",
+    "pair_chunk=30",
     "workers=1",
     "tracking.mode=disabled",
 )
@@ -178,9 +180,7 @@ def test_a_pretrained_gold_scores_text_in_its_own_tokens(data: Path, pythia: Pat
 
     (resolved,) = load(REAL / "hh_rlhf.yaml", [f"world.path={data}"])
     world = resolved.config.world
-    (tmp_path / "world").mkdir()
-    built_world.save(world, world.build(0, eval_items=4, pool_prompts=4), tmp_path / "world")
-    ours = built_world.BuiltWorld(tmp_path / "world").tokenizer()
+    ours = save(world, drawn(world, 0, eval_items=4, pool_prompts=4), tmp_path / "world").tokenizer()
     prompts, texts = ["\n\nHuman: Why?\n\nAssistant:"] * 2, [" Look.", " I would not do it, ever."]
     ids = ours(texts)["input_ids"]
     assert ids != theirs(texts)["input_ids"]
@@ -192,7 +192,7 @@ def test_a_pretrained_gold_scores_text_in_its_own_tokens(data: Path, pythia: Pat
     (tmp_path / "out").mkdir()
     settings = {"seed": 0, "batch_size": 64, "gold": gold.model_dump(mode="json"), "heldout": 50}
     journal = Journal(tmp_path / "metrics.jsonl")
-    gold.fit_gold(Task(tmp_path / "out", settings, {"world": tmp_path / "world"}, journal))
+    fit_gold(Task(tmp_path / "out", settings, {"world": tmp_path / "world"}, journal))
     card = json.loads((tmp_path / "out" / "card.json").read_text())
     assert card["pairs"] == 0 and 0 < card["accuracy_ci"][0] < card["accuracy_ci"][1] < 1
 
@@ -232,7 +232,7 @@ def test_the_harmless_split_supplies_what_the_config_asks_for() -> None:
     (resolved,) = load(REAL / "hh_rlhf.yaml", [f"world.path={HARMLESS}"])
     config = resolved.config
     assert isinstance(config.world, TextWorld) and config.best_of_n
-    built = config.world.build(0, config.measure.items, config.best_of_n.prompts)
+    built = drawn(config.world, 0, config.measure.items, config.best_of_n.prompts)
     assert len(built.prompts["eval"]) == config.measure.items
     assert len(built.prompts["pool"]) == config.best_of_n.prompts
     assert built.preferences is not None and len(built.preferences) // 5 >= 50, "too few to judge gold by"

@@ -38,6 +38,9 @@ KEYS = {
 """What scripts read from summary.json: keys may be added, none may go."""
 
 
+EVERY = len(planned().stages)
+
+
 @pytest.fixture(scope="module")
 def records(smoke: Finished) -> Experiment:
     return Experiment.read(smoke.home.records)
@@ -61,7 +64,7 @@ def test_records_are_complete_and_readable(records: Experiment) -> None:
             assert set(tables[2]["scorer"]) == {"gold", "oracle", run.scorer}
 
 
-def test_what_the_raters_think_of_it_lies_beside_every_point(records: Experiment) -> None:
+def test_what_the_annotators_think_of_it_lies_beside_every_point(records: Experiment) -> None:
     known = records.items.query("condition in ('neutral', 'wrong') and exposure == 'known'")["item_id"]
     for run in records.runs:
         for point in run.points:
@@ -133,12 +136,12 @@ def test_without_a_terminal_it_speaks_in_plain_lines(smoke: Finished) -> None:
     assert smoke.result.stderr == ""
     lines = smoke.result.stdout.splitlines()
     step = re.compile(
-        r"\d+:\d\d  […✓] (build|fine-tune|sample|train|value|label|check|optimise|score|audit) .*"
+        r"\d+:\d\d  […✓] (build|draw|fine-tune|sample|train|value|label|check|optimise|score|ask|audit) .*"
     )
     *steps, drawing, count, report = lines
     assert [line for line in steps if not step.fullmatch(line)] == []
     assert (drawing, report) == ("drawing the report", f"report: {smoke.home.records / 'report.html'}")
-    assert re.fullmatch(r"25 stages run, 0 reused, 0 failed, in \d+ s", count)
+    assert re.fullmatch(rf"{EVERY} stages run, 0 reused, 0 failed, in \d+ s", count)
     for stage in ("build the world", "fine-tune gold", "train gold", *(f"optimise {run}" for run in RUNS)):
         assert sum(f"✓ {stage}" in line for line in lines) == 1, stage
     (measured,) = [line for line in lines if "✓ optimise rloo-path-ample" in line]
@@ -153,7 +156,7 @@ def test_the_same_command_again_trains_nothing(smoke: Finished, home: Home) -> N
     started = time.monotonic()
     again = home.run()
     assert time.monotonic() - started < 30  # a quarter of that on an idle machine
-    assert again.returncode == 0 and "0 stages run, 25 reused, 0 failed" in again.stdout
+    assert again.returncode == 0 and f"0 stages run, {EVERY} reused, 0 failed" in again.stdout
     assert home.summary() == before
     index = [
         json.loads((each / "experiment.json").read_text()) for each in (smoke.home.records, home.records)
@@ -168,20 +171,26 @@ def test_dry_run_says_what_is_reused_and_touches_nothing(smoke: Finished) -> Non
     result = smoke.home.run("--dry-run")
     assert result.returncode == 0 and result.stderr == ""
     *lines, count = result.stdout.splitlines()
-    assert count == "0 of 25 stages would run" and all(line.startswith("reuse  ") for line in lines)
+    assert count == f"0 of {EVERY} stages would run" and all(line.startswith("reuse  ") for line in lines)
     assert {path: path.stat().st_mtime_ns for path in smoke.home.runs.rglob("*")} == before
 
 
 @pytest.mark.parametrize(
     ("override", "reason", "downstream"),
     [
-        ("policy.beta=0.2", "policy.beta 0.0 -> 0.2", r"(optimise|score) rloo-.*"),
+        ("policy.beta=0.2", "policy.beta 0.0 -> 0.2", r"(optimise|score|ask the annotator about) rloo-.*"),
         (
             "proxies.ample.fit.epochs=3",
             "fit.epochs 2.0 -> 3.0",
-            r"(train|check) proxy ample/0|audit .*|(optimise|score) rloo-path-ample|score best of n",
+            r"(train|check) proxy ample/0|(audit|score best of n) by proxy/ample/0|"
+            r"(optimise|score|ask the annotator about) rloo-path-ample.*",
         ),
-        ("measure.items=25", "eval_items 24 -> 25", r".*"),
+        (
+            "measure.items=25",
+            "count 24 -> 25",
+            r"draw prompts to measure points|audit .*|sample what π_ref knows|score reference .*|"
+            r"(optimise|score|ask the annotator about) rloo-.*",
+        ),
     ],
 )
 def test_dry_run_after_a_change_runs_what_is_downstream_and_says_why(
@@ -189,20 +198,20 @@ def test_dry_run_after_a_change_runs_what_is_downstream_and_says_why(
 ) -> None:
     result = smoke.home.run("--dry-run", override)
     *lines, _ = result.stdout.splitlines()
-    first = True
+    first_causes = 0
     for line in lines:
-        action, stage, why = re.fullmatch(r"(reuse|run  )  (.*?)(?:  \[(.*)\])?", line).groups()  # type: ignore[union-attr]
-        expected = re.fullmatch(downstream, stage) is not None
-        assert (action == "run  ") == expected, line
-        if expected:
-            assert (reason in why) if first else (reason in why or re.search("input `.*` changed", why)), line
-            first = False
-    assert not first
+        found = re.fullmatch(r"(reuse|run  |then )  (.*?)(?:  about \d+ (?:s|min))?(?:  \[(.*)\])?", line)
+        assert found, line
+        action, stage, why = found.groups()
+        assert (action != "reuse") == bool(re.fullmatch(downstream, stage)), line
+        assert (why == reason) if action == "run  " else (why is None), line
+        first_causes += action == "run  "
+    assert first_causes
 
 
 def test_the_saved_config_describes_the_same_experiment(smoke: Finished) -> None:
     saved = planned(config=smoke.home.records / "config.yaml")
-    assert [stage.name for stage in saved.stages] == [stage.name for stage in planned().stages]
+    assert [stage.key for stage in saved.stages] == [stage.key for stage in planned().stages]
     assert all(smoke.home.artefact(stage).is_dir() for stage in saved.stages)
 
 
@@ -221,8 +230,8 @@ def test_a_sweep_is_an_experiment_for_each_value(smoke: Finished) -> None:
     assert result.returncode == 0
     heads = [line for line in result.stdout.splitlines() if line.startswith("[")]
     assert heads == ["[1/2] smoke-seed=0", "[2/2] smoke-seed=1"]
-    counts = re.findall(r"(\d+) of 25 stages would run", result.stdout)
-    assert counts == ["0", "25"], "the name is no part of an experiment's identity, the seed is"
+    counts = re.findall(rf"(\d+) of {EVERY} stages would run", result.stdout)
+    assert counts == ["0", f"{EVERY}"], "the name is no part of an experiment's identity, the seed is"
 
 
 # ---------------------------------------------------------------- report

@@ -20,8 +20,8 @@ from training.config.load import load
 from training.engine.plan import plan
 from training.engine.stage import Plan, Stage
 from training.store.artefacts import MANIFEST
-from training.store.atomic import hash_file
-from training.store.identity import canonical, digest
+from training.store.atomic import hash_file, read_json
+from training.store.identity import Identity, canonical, digest
 
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
 
@@ -42,6 +42,17 @@ def overopt(*arguments: str) -> subprocess.CompletedProcess[str]:
 def planned(*overrides: str, config: Path = SMOKE) -> Plan:
     """The plan of an experiment."""
     return plan(load(config, overrides)[0].config)
+
+
+def titled(stages: Plan, title: str) -> Stage:
+    """The stage that a person calls so."""
+    (found,) = [stage for stage in stages.stages if stage.title == title]
+    return found
+
+
+def of_policies(stages: Plan) -> list[Stage]:
+    """Policies and what values them; of the smoke experiment's three, each is a policy and four scorers."""
+    return [stage for run in stages.runs for stage in run.stages]
 
 
 @dataclass(frozen=True)
@@ -79,8 +90,14 @@ class Home:
             start_new_session=True,
         )
 
+    def identity(self, stage: Stage) -> Identity:
+        """What names a stage's artefact; all that it is made of must be there."""
+        return stage.identity(
+            {name: read_json(folder / MANIFEST)["content"] for name, folder in self.inputs(stage).items()}
+        )
+
     def artefact(self, stage: Stage) -> Path:
-        return self.store / "artefacts" / stage.name
+        return self.store / "artefacts" / self.identity(stage).name
 
     def inputs(self, stage: Stage) -> dict[str, Path]:
         return {name: self.artefact(source) for name, source in stage.inputs.items()}
@@ -91,8 +108,8 @@ class Home:
     def forget(self, stages: Iterable[Stage]) -> None:
         """Remove artefacts and the records, so that they have to be made again."""
         shutil.rmtree(self.records, ignore_errors=True)
-        for stage in stages:
-            shutil.rmtree(self.artefact(stage))
+        for folder in [self.artefact(stage) for stage in stages]:
+            shutil.rmtree(folder)
 
     def copy(self, runs: Path) -> Home:
         """An independent copy in hard links: replace files, never write into them."""
@@ -135,7 +152,7 @@ def replace(file: Path, content: bytes) -> None:
 
 
 def reseal(artefact: Path) -> None:
-    """Make a tampered artefact pass for sound: only its content is wrong then."""
+    """Make a tampered artefact pass for sound, and for the one that others were made from."""
     manifest = json.loads((artefact / MANIFEST).read_bytes())
     del manifest["seal"]
     for name in manifest["files"]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from reward_models.annotators import (
+    AnnotatorGroups,
     Assisted,
     BradleyTerry,
     Constitution,
@@ -14,7 +15,6 @@ from reward_models.annotators import (
     FlipNoise,
     Oversight,
     PartialVerification,
-    RaterGroups,
 )
 from reward_models.annotators.base import Annotator, Judged
 from reward_models.annotators.constitution import PRINCIPLES
@@ -67,7 +67,7 @@ def dosed(dose: float, **noise: float) -> list[Annotator]:
         FlipNoise(**({"flip_rate": 0.49 * dose} | noise)),
         PartialVerification(verification_rate=1 - dose, **surface),
         Engagement(weight=dose, pull=EVERY_SURFACE, **noise),
-        RaterGroups(weight=3 * dose, share=0.7, **noise),
+        AnnotatorGroups(weight=3 * dose, share=0.7, **noise),
         Oversight(lapse_rate=dose, **surface),
         Constitution(principles=principles, **noise),
         Assisted(verification_rate=1 - dose, critic_skill=0.3, false_alarm=0.2, **surface),

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from drawn_worlds import drawn, save
 from transformers import LlamaConfig, LlamaForSequenceClassification, PreTrainedModel
 
 from analysis.pool import exact
@@ -22,7 +23,7 @@ from training.methods import kl_control
 from training.methods.job import PolicyJob
 from training.sampling.sample import load_policy
 from training.stages import sft
-from training.worlds import EnumerableWorld, built_world
+from training.worlds import EnumerableWorld
 
 WORLD = EnumerableWorld(colours=2)
 # One layer represents them as well, but hardly learns that the prompt matters.
@@ -52,9 +53,7 @@ class Laboratory:
     @classmethod
     def build(cls, home: Path) -> Laboratory:
         """Fine-tune π_ref on the demonstrations; the proxy is a random network, with views on it all."""
-        (home / "world").mkdir(parents=True)
-        built_world.save(WORLD, WORLD.build(seed=0, eval_items=2, pool_prompts=2), home / "world")
-        world = built_world.BuiltWorld(home / "world")
+        world = save(WORLD, drawn(WORLD, seed=0, eval_items=2, pool_prompts=2), home / "world")
         enumeration = Enumeration.of(world)
         (home / "reference").mkdir()
         settings: dict[str, Any] = {"model": NETWORK, "sft": FINE_TUNING, "world": world}

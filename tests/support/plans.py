@@ -22,6 +22,7 @@ BASE: dict[str, Any] = {
         "budget": {"proxies": ["starved"], "control": {"type": "target", "budgets": [0.5, 1.0]}},
     },
     "best_of_n": {"prompts": 20, "samples": 16},
+    "pair_chunk": 200,
 }
 
 
@@ -37,41 +38,59 @@ def planned(*changes: tuple[str, Any]) -> Plan:
     return plan(Experiment.model_validate(config))
 
 
-def names(stages: Plan) -> dict[str, str]:
-    return {stage.title: stage.name for stage in stages.stages}
+def keys(stages: Plan) -> dict[str, str]:
+    """Key of every stage, by what a person calls it."""
+    return {stage.title: stage.key for stage in stages.stages}
 
 
 def redone(*changes: tuple[str, Any]) -> set[str]:
-    """Titles of the stages that have no artefact in the store of `BASE`."""
-    have = {stage.name for stage in planned().stages}
-    return {stage.title for stage in planned(*changes).stages if stage.name not in have}
+    """Titles of the stages that are not among those of `BASE`: what at most runs again, as what stands
+    downstream of a change is reused after all where it left the same bytes."""
+    have = {stage.key for stage in planned().stages}
+    return {stage.title for stage in planned(*changes).stages if stage.key not in have}
 
 
-ALL = set(names(planned()))
+ALL = set(keys(planned()))
 WORLD, REFERENCE, GOLD_BACKBONE = "world", "sft reference", "sft gold"
 PATHS = {"rloo-path-starved", "rloo-path-ample"}
 BUDGETS = {"rloo-budget-starved-kl0.5", "rloo-budget-starved-kl1"}
 STARVED, AMPLE = {"rloo-path-starved", *BUDGETS}, {"rloo-path-ample"}
-ON_REFERENCE = ALL - {WORLD, REFERENCE, GOLD_BACKBONE}
+PROXIES = ("proxy/starved/0", "proxy/ample/0")
 
 
-def policies(run_ids: Set[str]) -> set[str]:
-    return {f"{stage} {run_id}" for stage in ("policy", "scores") for run_id in run_ids}
+def scores(label: str, *proxies: str) -> set[str]:
+    """Of samples, by gold, oracle and these proxies."""
+    return {f"scores {label} by {scorer}" for scorer in ("gold", "oracle", *proxies)}
+
+
+def policies(run_ids: Set[str], points: str = "") -> set[str]:
+    """Policies and all that values their points."""
+    found = {f"policy {run_id}" for run_id in run_ids} if not points else set()
+    for run_id in run_ids:
+        label, (_, _, name, *_) = f"{run_id}{points}", run_id.split("-")
+        found |= {f"approvals {label}"} | scores(label, f"proxy/{name}/0")
+    return found
 
 
 def proxy(name: str, run_ids: Set[str], *also: str) -> set[str]:
     """A proxy, what describes it, and everything optimised against or scored by it."""
-    return {f"proxy {name}/0", f"card {name}/0", "audit", "scores best of n", *also} | policies(run_ids)
+    by_it = {f"audit by proxy/{name}/0", f"scores best of n by proxy/{name}/0"}
+    return {f"proxy {name}/0", f"card {name}/0", *by_it, *also} | policies(run_ids)
 
 
+MEASURED_ON, POOLED_ON = "prompts measure points", "prompts fill the pool"
+AUDITS = {f"audit by {scorer}" for scorer in ("gold", "oracle", *PROXIES)}
+PAIRS, VALUES = ({f"{kind} proxies, 0/{number}" for number in (0, 1)} for kind in ("pairs", "values"))
 LABELLED = proxy("starved", STARVED, "labels starved/0") | proxy("ample", AMPLE, "labels ample/0")
-POOL, KNOWN = {"pool", "scores best of n"}, {"reference", "scores reference"}
-ON_GOLD = LABELLED | {"gold", "values proxies", "values heldout", "scores reference"}
+POOL, KNOWN = {"pool"} | scores("best of n", *PROXIES), {"reference"} | scores("reference")
+BY_GOLD = {"audit by gold", "scores best of n by gold", "scores reference by gold"}
+ON_GOLD = LABELLED | VALUES | BY_GOLD | {"gold", "values heldout"}
+ON_REFERENCE = ALL - {WORLD, REFERENCE, GOLD_BACKBONE, MEASURED_ON, POOLED_ON, "audit by oracle"}
 
 
 def above(stage: Stage, *, through_labels: bool) -> Iterator[Stage]:
     """Everything a stage is made from, near and far."""
     for source in stage.inputs.values():
         yield source
-        if through_labels or source.identity.stage != "labels":
+        if through_labels or source.kind != "labels":
             yield from above(source, through_labels=through_labels)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from drawn_worlds import opened
 from tiny import PAD, build_world, language_model, save_reward_model
 
 from reward_models.reward import RewardModel
@@ -30,7 +31,6 @@ from training.methods.trainers.proxy_reward import ProxyReward
 from training.methods.trainers.rloo import RlooKLTrainer
 from training.sampling import kl
 from training.sampling.sample import load_policy
-from training.worlds.built_world import BuiltWorld
 
 STEPS, PROMPTS, GENERATIONS = 3, 4, 4
 
@@ -49,7 +49,7 @@ def job(home: Path, out: Path, **changes: Any) -> PolicyJob:
     out.mkdir(parents=True, exist_ok=True)
     settings: dict[str, Any] = {
         "out": out,
-        "world": BuiltWorld(home / "world"),
+        "world": opened(home / "world"),
         "reference": home / "reference",
         "proxy": partial(RewardModel.load, home / "proxy"),
         "labels": None,

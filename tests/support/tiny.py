@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import torch
+from drawn_worlds import drawn, save
 from transformers import (
     GPT2Config,
     GPT2LMHeadModel,
@@ -19,7 +20,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from training.worlds import built_world
+from training.worlds.built_world import BuiltWorld
 from training.worlds.quiz import QuizWorld
 from training.worlds.quiz.tokenizer import whole_words
 
@@ -127,8 +128,6 @@ def quiz_world() -> QuizWorld:
     )
 
 
-def build_world(folder: Path, eval_items: int = 4) -> built_world.BuiltWorld:
+def build_world(folder: Path, eval_items: int = 4) -> BuiltWorld:
     """`quiz_world`, built on disk."""
-    folder.mkdir(parents=True, exist_ok=True)
-    built_world.save(quiz_world(), quiz_world().build(seed=0, eval_items=eval_items, pool_prompts=4), folder)
-    return built_world.BuiltWorld(folder)
+    return save(quiz_world(), drawn(quiz_world(), seed=0, eval_items=eval_items, pool_prompts=4), folder)

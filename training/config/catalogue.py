@@ -11,8 +11,8 @@ from typing import Any
 from reward_models.component import Component
 from reward_models.registry import Registry
 
-# Kind → where it is registered: a registry or a union of config variants, or a mapping from names.
-# Imported on demand.
+# Kind → where it is registered: a registry or a union of config variants, or a mapping from names; imported
+# on demand.
 REGISTRIES = {
     "worlds": "training.worlds:WORLDS",
     "models": "reward_models.backbone:AnyModel",

@@ -1,34 +1,36 @@
 """From config files and command-line overrides to validated configs, with every mistake explained at once.
 
-Hydra's compose API gives `defaults:` lists and dotted overrides, pydantic the schema. The names in a
-`defaults:` list are looked up beside the file and one folder up; without `_self_` in it, the file's own
-settings win.
+Hydra gives `defaults:` lists and the grammar of overrides, `layers` lays them over one another, pydantic has
+the schema. The names in a `defaults:` list are looked up beside the file and one folder up; without `_self_`
+in it, the file's own settings win.
 """
 
 from __future__ import annotations
 
-import copy
 import json
 import re
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import yaml
-from hydra import compose, initialize_config_dir
+from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 
+from training.config.layers import Layer, Layers
 from training.config.messages import Places, Problem, Schema, all_at_once, explain, first_line, with_defaults
+from training.config.named_plugins import with_plugins
 from training.config.names import derived
-from training.config.overrides import Choice, combinations, parse
+from training.config.overrides import Choice, as_layer, combinations, parse
 from training.config.yaml_files import (
     KeyPath,
     Place,
@@ -83,8 +85,9 @@ def load_as(
     try:
         reader = _Reader(schema, identity, _Composer(existing(path)))
         choices = combinations(parse(overrides))
-        telling = reader.telling(choices[0])
-        loaded = [reader.read(choice, telling) for choice in choices]
+        described = [(choice, reader.layers(choice)) for choice in choices]  # registers the plugins' parts
+        telling = reader.telling(*described[0])
+        loaded = [reader.read(choice, layers, telling) for choice, layers in described]
     except RecursionError:
         raise UserError(f"{path}: is nested too deeply") from None
     problems = [problem for item in loaded if isinstance(item, list) for problem in item]
@@ -102,27 +105,23 @@ def resolved_yaml(config: BaseModel) -> str:
 
 
 class _Composer:
-    """Composes one config file with Hydra, once for each choice of config groups."""
+    """Finds the layers of one config file with Hydra, once for each choice of config groups."""
 
     def __init__(self, file: Path) -> None:
         self.file = file.absolute()
         self.folders = (self.file.parent, self.file.parent.parent)
         self.main = Place(False, shown(file))
-        self._composed: dict[tuple[str, ...], tuple[DictConfig, dict[KeyPath, Place]]] = {}
+        self._files: dict[tuple[str, ...], list[Layer]] = {}
         check_composition(self.file, self.file.stem, self.folders)
 
-    def compose(self, overrides: Sequence[Override]) -> tuple[DictConfig, Places]:
-        """The unresolved config under these overrides, and where each setting was written."""
-        groups = tuple(o.input_line or "" for o in overrides if self._chooses_file(o))
-        if groups not in self._composed:
-            self._check_groups([o for o in overrides if self._chooses_file(o)])
-            self._composed[groups] = self._compose_files(groups)
-        composed, written = self._composed[groups]
-        config, places = copy.deepcopy(composed), dict(written)
-        for override in overrides:
-            if not self._chooses_file(override):
-                _apply(override, config, places)
-        return config, Places(places, self.main)
+    def layers(self, overrides: Sequence[Override]) -> list[Layer]:
+        """The files that take part under these overrides, in order, and what the command line sets."""
+        groups = [o for o in overrides if self._chooses_file(o)]
+        chosen = tuple(o.input_line or "" for o in groups)
+        if chosen not in self._files:
+            self._check_groups(groups)
+            self._files[chosen] = self._read_files(chosen)
+        return [*self._files[chosen], as_layer(o for o in overrides if o not in groups)]
 
     def _chooses_file(self, override: Override) -> bool:
         """Whether it picks a file from a folder of configs (`world=text`) rather than setting a value.
@@ -142,56 +141,30 @@ class _Composer:
                     raise UserError(f"command line: {override.input_line}: {missing(name, self.folders)}")
                 check_composition(file, name, self.folders)
 
-    def _compose_files(self, groups: tuple[str, ...]) -> tuple[DictConfig, dict[KeyPath, Place]]:
+    def _read_files(self, groups: tuple[str, ...]) -> list[Layer]:
         quoted = str(self.folders[1]).replace("\\", "\\\\").replace("'", "\\'")
         arguments = [f"hydra.searchpath=['file://{quoted}']", *groups]
         try:
             with warnings.catch_warnings(), initialize_config_dir(str(self.folders[0]), version_base="1.3"):
                 warnings.simplefilter("ignore")  # about lists without `_self_`
-                config = compose(self.file.stem, arguments)
                 loader = GlobalHydra.instance().config_loader()
-                participants = loader.compute_defaults_list(self.file.stem, arguments, RunMode.RUN).defaults
+                found = loader.compute_defaults_list(self.file.stem, arguments, RunMode.RUN).defaults
+            named = [(find(part.config_path or "", self.folders), part.package or "") for part in found]
+            # Hydra's own settings are in none of our folders.
+            return [_layer(file, tuple(filter(None, package.split(".")))) for file, package in named if file]
         except (HydraException, OmegaConfBaseException, ValueError) as error:
             raise UserError(f"{self.main}: {first_line(error)}") from error
         except yaml.YAMLError as error:
             raise UserError(yaml_message(error, str(self.main))) from error
-        places: dict[KeyPath, Place] = {}
-        for part in participants:
-            file = find(part.config_path or "", self.folders)
-            if file is not None and not (part.config_path or "").startswith("hydra/"):
-                package = tuple(part.package.split(".")) if part.package else ()
-                places |= read(file).places(package)
-        OmegaConf.set_struct(config, False)  # unknown keys are pydantic's to refuse, with a better message
-        return config, places
 
 
-def _apply(override: Override, config: DictConfig, places: dict[KeyPath, Place]) -> None:
-    """Set or delete one value in `config` and note its place. Raises UserError where that is impossible."""
-    key, place = override.key_or_group, Place(True, override.input_line or "")
-    above, _, last = key.rpartition(".")
-    path = tuple(key.split("."))
-    try:
-        if override.is_delete():
-            parent = OmegaConf.select(config, above) if above else config
-            if not isinstance(parent, DictConfig) or last not in parent:
-                raise UserError(f"{place}: there is no `{key}` to delete")
-            del parent[last]
-            return
-        for part in (path[:length] for length in range(1, len(path))):
-            if not OmegaConf.is_config(OmegaConf.select(config, ".".join(part))):
-                places[part] = place  # this override makes it a mapping
-        OmegaConf.update(config, key, override.value(), merge=True, force_add=True)
-    except (OmegaConfBaseException, ValueError, IndexError) as error:
-        raise UserError(f"{place}: cannot be applied: {first_line(error)}") from error
-
-    def note(value: Any, here: KeyPath) -> None:
-        places[here] = place
-        if isinstance(value, list):
-            value = dict(enumerate(value))
-        for name, part in value.items() if isinstance(value, dict) else ():
-            note(part, (*here, str(name)))
-
-    note(override.value(), path)
+def _layer(file: Path, package: KeyPath) -> Layer:
+    """The settings of a file as they stand in the composed config, at `package`."""
+    values: Any = OmegaConf.to_container(OmegaConf.load(file))
+    values.pop("defaults", None)
+    for key in reversed(package):
+        values = {key: values}
+    return Layer(values, read(file).places(package))
 
 
 class _Reader(Generic[Model]):
@@ -199,14 +172,23 @@ class _Reader(Generic[Model]):
 
     def __init__(self, schema: type[Model], identity: Callable[[Model], Any], composer: _Composer) -> None:
         self.schema, self.identity, self.composer = schema, identity, composer
-        self.rules = Schema(schema.model_json_schema())
 
-    def telling(self, choice: Choice) -> set[str]:
+    @cached_property
+    def rules(self) -> Schema:
+        """The schema with what the plugins have registered."""
+        return Schema(self.schema.model_json_schema())
+
+    def layers(self, choice: Choice) -> Sequence[Layer]:
+        """What a choice is composed of; the plugins it names are loaded."""
+        layers = self.composer.layers(choice.overrides)
+        return with_plugins(layers, self.composer.main) if "plugins" in self.schema.model_fields else layers
+
+    def telling(self, choice: Choice, layers: Sequence[Layer]) -> set[str]:
         """The overrides without which the command line would describe another experiment, or none.
 
         In a sweep they are those of its first config: one rule for all names.
         """
-        whole = self.read(choice)
+        whole = self.read(choice, layers)
         keys = {override.key_or_group for override in choice.overrides} - set(choice.varied)
         if isinstance(whole, list) or "name" in keys:
             return set()
@@ -214,16 +196,23 @@ class _Reader(Generic[Model]):
         return {key for key in keys if self._identity(choice.without(key)) != mine}
 
     def _identity(self, choice: Choice) -> Any:
+        """None where this is no experiment at all."""
         try:
-            read = self.read(choice)
+            read = self.read(choice, self.layers(choice))
         except UserError:
-            return UserError
-        return UserError if isinstance(read, list) else self.identity(read.config)
+            return None
+        return None if isinstance(read, list) else self.identity(read.config)
 
-    def read(self, choice: Choice, telling: Collection[str] = ()) -> Resolved[Model] | list[Problem]:
+    def read(
+        self, choice: Choice, layers: Sequence[Layer], telling: Collection[str] = ()
+    ) -> Resolved[Model] | list[Problem]:
         """The config of one choice, named by what varies and by `telling`; or all that is wrong with it."""
-        config, places = self.composer.compose(choice.overrides)
+        composed = Layers(self.rules)
+        for layer in layers:
+            composed.lay(layer)
+        places = Places(composed.places, self.composer.main)
         try:
+            config = OmegaConf.create(composed.tree)
             unset = [re.sub(r"\[(\d+)\]", r".\1", key) for key in OmegaConf.missing_keys(config)]
             tree = OmegaConf.to_container(config, resolve=True)
         except OmegaConfBaseException as error:

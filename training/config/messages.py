@@ -219,7 +219,8 @@ def _unknown_key(key: str, loc: Sequence[str | int], schema: Schema) -> str:
     union = schema.locate(loc[:-2], ends_in_key=False)[1] if parent.tag else parent
     owners = [tag for tag, variant in union.variants.items() if key in variant.fields]
     if owners:
-        return f"unknown key; it belongs to `type: {owners[0]}`, and this is `type: {parent.tag}`"
+        named = " or ".join(f"`type: {owner}`" for owner in owners[:3])
+        return f"unknown key; it belongs to {named}, and this is `type: {parent.tag}`"
     near = nearest(key, list(parent.fields))
     elsewhere = [".".join(path) for path in dict.fromkeys(schema.paths_to(key)) if path[:-1] != parent_path]
     meant = [f"`{name}`" for name in ([near] if near else []) + elsewhere[:2]]

@@ -5,14 +5,16 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
+from training.config.layers import Layer
 from training.config.messages import Problem, all_at_once
-from training.config.yaml_files import Place
+from training.config.yaml_files import KeyPath, Place
 from training.errors import UserError
 
 MAX_SWEEP = 1000
@@ -109,3 +111,37 @@ def _said(overrides: Iterable[Override], keys: Collection[str]) -> dict[str, str
         for o in overrides
         if o.key_or_group in keys
     }
+
+
+def as_layer(overrides: Iterable[Override]) -> Layer:
+    """Overrides that set or delete values as one layer, so that what is given together stays together."""
+    values: dict[str, Any] = {}
+    places: dict[KeyPath, Place] = {}
+    deleted: dict[KeyPath, Place] = {}
+
+    def note(value: Any, here: KeyPath, place: Place) -> None:
+        places[here] = place
+        if isinstance(value, list):
+            value = dict(enumerate(value))
+        for name, part in value.items() if isinstance(value, dict) else ():
+            note(part, (*here, str(name)), place)
+
+    for override in overrides:
+        path, place = tuple(override.key_or_group.split(".")), Place(True, override.input_line or "")
+        if override.is_delete():
+            deleted[path] = place
+            continue
+        value = override.value()
+        for length in range(1, len(path)):
+            places.setdefault(path[:length], place)
+        note(value, path, place)
+        for key in reversed(path):
+            value = {key: value}
+        values = _joined(values, value)
+    return Layer(values, places, deleted)
+
+
+def _joined(first: Any, second: Any) -> Any:
+    if not isinstance(first, dict) or not isinstance(second, dict) or not second:
+        return second
+    return first | {key: _joined(first.get(key), value) for key, value in second.items()}

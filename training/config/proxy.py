@@ -56,7 +56,7 @@ class Proxy(Component):
     user_reliability: float | None = Field(None, ge=0, le=1)
     """Choose its pairs so that, among prompts in which the user states a belief about a fact that has an
     answer, the belief is right in this share; default: the first pairs, as they come. Where users are mostly
-    right, agreeing is a shortcut that a proxy can learn from raters without any bias."""
+    right, agreeing is a shortcut that a proxy can learn from annotators without any bias."""
     monitored_share: float | None = Field(None, ge=0, le=1)
     """Choose its pairs so that, among prompts with a tag, this share is monitored; default: as they come."""
     dose: Dose | None = None
@@ -64,16 +64,9 @@ class Proxy(Component):
 
     @model_validator(mode="after")
     def _is_one_thing(self) -> Proxy:
-        labelled = {
-            "pairs",
-            "fit",
-            "annotator",
-            "user_reliability",
-            "monitored_share",
-            "model",
-            "share_pairs",
-        }
-        if self.copies_gold and (given := sorted(labelled & self.model_fields_set)):
+        # Against the defaults, not by what was written: a recorded config writes every setting out.
+        other = [n for n, field in type(self).model_fields.items() if getattr(self, n) != field.default]
+        if self.copies_gold and (given := sorted(set(other) - {"copies_gold", "seeds", "dose"})):
             raise ValueError(f"copies_gold: gold is what it is, and {', '.join(given)} would do nothing")
         if not self.copies_gold and "pairs" not in self.model_fields_set:
             raise ValueError("pairs is missing: how many labelled comparisons is it trained on?")

@@ -116,6 +116,9 @@ class Experiment(Component):
     schema_version: Literal[1] = 1
     name: Slug
     """Directory name under `paths.runs`."""
+    plugins: tuple[str, ...] = ()
+    """Modules with parts of your own, by name or as paths of .py files relative to the config that names
+    them; imported before anything else is read. No part of the identity, in which the code of a part is."""
     seed: int = Field(0, ge=0, strict=True)
     """Root of every random stream."""
     world: AnyWorld
@@ -195,15 +198,11 @@ class Experiment(Component):
         copies = [name for name, proxy in self.proxies.items() if proxy.copies_gold]
         if copies and not isinstance(self.gold, Trained):
             return [f"proxies.{name}.copies_gold needs gold.type = trained" for name in copies]
-        if self.gold.type == "programmatic" and not self.world.has_oracle:
-            return [
-                f"gold.type is programmatic, but world `{self.world.type}` has no oracle to serve as gold"
-            ]
-        return []
+        problems = self.gold.problems(self.world.has_oracle)
+        return [f"gold.type is {self.gold.type} in world `{self.world.type}`: {each}" for each in problems]
 
     def _tokenizer_problems(self) -> list[str]:
-        tokenizer = getattr(self.world, "tokenizer", None)
-        if tokenizer and tokenizer.type == "pretrained":
+        if self.world.takes_pretrained_models:
             return []
         models = {"reference.model": self.reference.model}
         models |= {f"proxies.{name}.model": proxy.model for name, proxy in self.proxies.items()}
@@ -276,8 +275,8 @@ class Experiment(Component):
 
 
 # Where records go, how they are mirrored, how many processes share the work and what figures call a proxy
-# change no result; tests hold this to be true.
+# change no result; tests hold this to be true. What a plugin adds is named by its code, like any other part.
 NOT_IDENTITY: Any = {
-    **dict.fromkeys(("name", "tracking", "paths", "workers"), True),
+    **dict.fromkeys(("name", "plugins", "tracking", "paths", "workers"), True),
     "proxies": {"__all__": {"dose": True}},
 }

@@ -151,7 +151,7 @@ class Executor:
 
     def _job(self, stage: Stage, identity: Identity) -> Job:
         inputs = {name: self.state.done[i.key].path for name, i in stage.inputs.items()}
-        return Job(self.store.root, identity, stage.run, inputs, self._log(stage))
+        return Job(self.store.root, identity, stage.run, inputs, self._log(stage), self.plan.plugins)
 
     def _log(self, stage: Stage) -> Path:
         """Where what a stage prints is kept."""

@@ -174,4 +174,6 @@ class _Planner:
 
 def plan(config: Experiment) -> Plan:
     """Every stage of the experiment, in order."""
-    return _Planner(config).build()
+    stages = _Planner(config).build()
+    stages.plugins = config.plugins
+    return stages

@@ -23,6 +23,7 @@ from typing import Any
 from training.engine.quiet import silence
 from training.engine.worker import prepare, work
 from training.errors import Diverged, UserError
+from training.plugins import load_plugins
 from training.stages.task import Task
 from training.store.artefacts import Artefact, Store
 from training.store.atomic import is_full, no_space
@@ -39,6 +40,8 @@ class Job:
     run: str
     inputs: Mapping[str, Path]
     log: Path
+    plugins: tuple[str, ...] = ()
+    """Modules with parts from outside the checkout, which its settings may name."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class Failure:
 
 def run_job(job: Job, on_step: Callable[[], None] | None = None) -> Artefact:
     """Run a stage in this process, or find that it is done; returns its artefact."""
+    load_plugins(job.plugins)
     store = Store(job.store)
     with store.begin(job.identity) as building:
         if building.artefact:

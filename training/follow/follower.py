@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from analysis.probes import PROBES
 from analysis.records.experiment import Experiment as Recorded
+from analysis.tables.runs import RUN_COLUMNS
 from analysis.tables.tables import points_of
 from training.engine.executor import State, Watcher
 from training.engine.stage import Plan, PlannedRun
@@ -27,72 +30,116 @@ class Observing(Watcher):
     def __init__(self, plan: Plan, store: Path, records: Records, view: View, mirror: Mirror) -> None:
         self.plan, self.store, self.records, self.view, self.mirror = plan, store, records, view, mirror
         self.state = State()
-        self.opened: set[str] = set()
+        self.opened: dict[str, bool] = {}
+        """The runs open in W&B, and whether there is anything new to send of them."""
         self.offsets: dict[str, int] = {}
 
     def tick(self, state: State) -> None:
         self.state = state
+        self.mirror.look()
         for run in self.plan.runs:
             if run.train.key in state.running:
-                self._open(run)
-                self._metrics(run, self.store / "partial" / state.names[run.train.key])
+                if self._open(run):
+                    self._metrics(run, self.store / "partial" / state.names[run.train.key])
             elif run.row["run_id"] in self.opened and all(map(state.settled, run.points.stages)):
                 self.records.settled(run, state)
                 self._close(run)
 
     def point(self, run: PlannedRun, samples: Path, scores: Sequence[Path]) -> None:
         folder = self.records.point(run, samples, scores)
-        self._open(run)
         self.records.add(self.state)
         recorded = Recorded.read(self.records.folder)
         step = int(folder.name)
         rows = points_of(recorded, run.row["run_id"], steps=[step])
-        values = _named(rows.loc[rows["step"] == step].iloc[0].to_dict())
-        self.view.measurement(run.row["run_id"], values)
-        self.mirror.point(run.row["run_id"], values, _samples(recorded, run, folder))
+        values = rows.loc[rows["step"] == step].iloc[0].to_dict()
+        self.view.measurement(run.row["run_id"], _named(values))
+        if self._open(run):
+            self.mirror.point(run.row["run_id"], step, in_sections(values), _samples(recorded, run, folder))
 
     def finish(self, state: State) -> None:
         """Send what only a finished experiment has: reused runs and the best-of-n curves."""
         for run in self.plan.runs:
-            if run.train.key in state.reused:
-                self._open(run)
+            if run.train.key in state.reused and self._open(run):
                 self._metrics(run, state.done[run.train.key].path)
                 recorded = Recorded.read(self.records.folder)
                 for values in points_of(recorded, run.row["run_id"]).to_dict("records"):
-                    self.mirror.point(run.row["run_id"], _named(values))
+                    self.mirror.point(run.row["run_id"], values["step"], in_sections(values))
             self._close(run)
-        table = self.records.folder / "tables" / "best_of_n.csv"
-        valued = self.plan.pool and self.plan.pool.samples.key in state.done
-        for proxy, curve in pd.read_csv(table).groupby("proxy") if valued else ():
-            columns = {
-                k: curve[k].tolist()
-                for k in ("sqrt_kl", "kl", "n", "proxy_score", "gold", "oracle")
-                if k in curve
-            }
-            self.mirror.curve(f"best_of_n-{proxy}", columns)
+        if self.plan.pool and self.plan.pool.samples.key in state.done:
+            self._best_of_n(" ".join(state.names.get(stage.key, "") for stage in self.plan.pool.stages))
 
-    def _open(self, run: PlannedRun) -> None:
-        run_id = run.row["run_id"]
+    def _best_of_n(self, artefact: str) -> None:
+        """One W&B run per proxy, over the same √KL as the policies'."""
+        table = pd.read_csv(self.records.folder / "tables" / "best_of_n.csv")
+        for proxy, curve in table.groupby("proxy"):
+            name = f"best_of_n-{proxy}"
+            row = {"run_id": name, "method": "best_of_n", "proxy": proxy}
+            if self.mirror.open(name, artefact, row, ["best_of_n", str(proxy)], kind="best_of_n"):
+                for values in curve.to_dict("records"):
+                    self.mirror.point(name, values["n"], in_sections(values))
+            self.mirror.close(name)
+
+    def _open(self, run: PlannedRun) -> bool:
+        run_id, row = run.row["run_id"], run.row
         if run_id not in self.opened:
-            self.opened.add(run_id)
-            self.mirror.open(run_id, run.row, [run.row["method"], run.row["control"], run.row["proxy"]])
+            artefact = _made_of(run, self.state)
+            if artefact is None:
+                return False
+            tags = [row["method"], row["control"], row["proxy"]]
+            self.opened[run_id] = self.mirror.open(run_id, artefact, row, tags)
+        return self.opened[run_id]
 
     def _close(self, run: PlannedRun) -> None:
         run_id = run.row["run_id"]
-        if run_id in self.opened:
-            self.opened.remove(run_id)
+        if self.opened.pop(run_id, False):
             self.mirror.close(run_id, failed=run.train.key in self.state.failed)
 
     def _metrics(self, run: PlannedRun, folder: Path) -> None:
         run_id = run.row["run_id"]
         lines, self.offsets[run_id] = follow(folder / "metrics.jsonl", self.offsets.get(run_id, 0))
         for line in lines:
-            self.mirror.metrics(run_id, line.pop("step"), line)
+            values = {name: value for name, value in line.items() if name not in ("step", "total", "time")}
+            self.mirror.metrics(run_id, line["step"], values)
 
 
-def _named(values: dict[Any, Any]) -> dict[str, Any]:
-    """A row of the points table under the names that W&B and the terminal show."""
-    return {str("proxy" if k == "proxy_score" else k): v for k, v in values.items() if k != "proxy"}
+def _made_of(run: PlannedRun, state: State) -> str | None:
+    """What names a policy with all that values it; None before the latter is there."""
+    own = {stage.key for stage in run.points.stages}
+    names = [state.names[run.train.key]]
+    for stage in run.points.scores:
+        others = {name: source.key for name, source in stage.inputs.items() if source.key not in own}
+        if not state.done.keys() >= set(others.values()):
+            return None
+        names.append(stage.identity({name: state.done[key].content for name, key in others.items()}).id)
+    return " ".join(names)
+
+
+MEASURES = {measure for probe in PROBES.values() for measure in probe.measures}
+"""What the probes count."""
+SCORES = ("proxy", "gold", "oracle", "reward", "win_rate")
+NOT_SHOWN = {*RUN_COLUMNS, "step", "n", "seeds", "reliable"}
+"""The settings of a run, which W&B has as its config, and what a point is numbered by."""
+
+
+def in_sections(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """A row of the table of points (or best-of-n) under W&B's names: sections `score`, `kl`, `behaviour`."""
+    measured = {name: value for name, value in row.items() if name not in NOT_SHOWN}
+    return {f"{_section(name)}/{name}": value for name, value in _named(measured).items()}
+
+
+def _section(name: str) -> str:
+    quantity = re.sub("_(lo|hi|se)$", "", name)
+    if quantity in MEASURES:
+        return "behaviour"
+    if re.match(r"(sqrt_)?kl|k\d", quantity):
+        return "kl"
+    return "score" if quantity.startswith(SCORES) else "behaviour"
+
+
+def _named(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """A row of the points table under the names that people see: the run's own proxy is `proxy`."""
+    named = {str(name): value for name, value in row.items() if name != "proxy"}
+    return {name.replace("proxy_score", "proxy"): value for name, value in named.items()}
 
 
 def _samples(recorded: Recorded, run: PlannedRun, folder: Path) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """The W&B mirror: shows the records live, in a process of its own, and can never harm the experiment.
 
-The caller's side only queues small JSON messages for `training.follow.wandb_process`. A server out of reach,
-a full disk, a killed wandb or a killed mirror costs the mirror its data and the experiment nothing.
+The caller's side only appends lines to files, which `training.follow.wandb_process` follows. A server out
+of reach, a killed wandb or a killed mirror costs the experiment nothing; its next run sends what is missing.
 """
 
 from __future__ import annotations
@@ -9,15 +9,13 @@ from __future__ import annotations
 import configparser
 import contextlib
 import importlib.util
-import json
 import netrc
 import os
-import queue
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -26,9 +24,8 @@ from urllib.parse import urlsplit
 
 from training.config.tracking import Tracking
 from training.follow import wandb_process
-
-QUEUED = 10_000
-"""Messages that wait for a slow mirror before further ones are dropped (and counted)."""
+from training.follow.outbox import Outbox
+from training.store.identity import digest
 
 
 class Decision(NamedTuple):
@@ -94,82 +91,115 @@ class Mirror:
         init_seconds: float = 20,
         finish_seconds: float = 60,
     ) -> None:
-        self.directory = experiment_dir.absolute()
-        self.say = say
-        self.finish_seconds = finish_seconds
-        self.dropped = 0
+        self.tracking, self.config, self.say = tracking, config, say
+        self.group = experiment_dir.absolute().name
+        self.folder = experiment_dir.absolute() / "wandb"
+        self.init_seconds, self.finish_seconds = init_seconds, finish_seconds
         self.process: subprocess.Popen[bytes] | None = None
-        self._queue: queue.Queue[bytes | None] = queue.Queue(QUEUED)
+        self.lost = 0
         self._mode, self._reason = decide(tracking.mode)
-        self._start = {
-            "directory": str(self.directory),
-            "group": self.directory.name,
-            "mode": self._mode,
-            "project": tracking.project,
-            "entity": tracking.entity,
-            "tags": tracking.tags,
-            "config": config,
-            "init_seconds": init_seconds,
-            "finish_seconds": finish_seconds,
-        }
+        self._outboxes: dict[str, Outbox] = {}
+        self._addressed = False
 
     @property
     def log(self) -> Path:
         """What wandb and the mirror had to say."""
-        return self.directory / "wandb" / "mirror.log"
+        return self.folder / "mirror.log"
 
-    def open(self, run_id: str, row: Mapping[str, Any], tags: Sequence[str] = ()) -> None:
-        """Begin the W&B run of a policy; `row` is its row of experiment.json."""
-        self._send("open", run_id=run_id, row=row, tags=tags)
+    def open(
+        self, run_id: str, artefact: str, row: Mapping[str, Any], tags: Sequence[str], kind: str = "policy"
+    ) -> bool:
+        """Begin or continue the W&B run of a policy.
+
+        Args:
+            run_id: its name, to be given to the other methods.
+            artefact: what the run is made from; another one makes it another W&B run.
+            row: its row of experiment.json, kept in the W&B run's config.
+            tags: beside those of the config.
+            kind: W&B's job type.
+
+        Returns:
+            Whether anything can be left to send: not if the mirror is off, or has been given the whole run.
+        """
+        if self.process is None or self.process.stdin is None:
+            return False
+        place = [self.group, self.tracking.project, self.tracking.entity]
+        wandb_id = digest([*place, run_id, artefact])[:20]
+        init = {
+            "project": self.tracking.project,
+            "entity": self.tracking.entity,
+            "group": self.group,
+            "job_type": kind,
+            "name": run_id,
+            "tags": [*self.tracking.tags, *tags],
+            "config": {"overopt": {**self.config, "run": row}},
+        }
+        try:
+            outbox = Outbox(self.folder / "outbox" / f"{wandb_id}.jsonl")
+        except (OSError, ValueError):
+            self.lost += 1
+            return False
+        self._outboxes[run_id] = outbox
+        self._add(run_id, "open", budget=row.get("budget"), init=init)
+        with contextlib.suppress(OSError, ValueError):  # a dead mirror
+            self.process.stdin.write(wandb_id.encode() + b"\n")
+            self.process.stdin.flush()
+        return not outbox.ended
 
     def metrics(self, run_id: str, step: int, values: Mapping[str, Any]) -> None:
-        """One line of metrics.jsonl: `train/<name>` over `overopt/step`."""
-        self._send("metrics", run_id=run_id, step=step, values=values)
+        """One line of metrics.jsonl: `train/<name>` over `train/step`."""
+        self._add(run_id, "metrics", step=step, values=values)
 
     def point(
-        self, run_id: str, values: Mapping[str, Any], samples: Sequence[Mapping[str, Any]] = ()
+        self,
+        run_id: str,
+        step: int,
+        values: Mapping[str, Any],
+        samples: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        """One scored point: `overopt/<name>` over `overopt/sqrt_kl`.
+        """One scored point.
 
         Args:
             run_id: given to `open`.
-            values: must hold `step` and `kl` (nats per sequence); None and NaN are left out.
+            step: the optimiser's; n for best-of-n.
+            values: by section and name (`score/gold`), over `kl/sqrt_kl`; None and NaN are left out.
             samples: a few rows with the same keys (item, prompt, completion, proxy, …), shown as a table.
         """
-        self._send("point", run_id=run_id, values=values, samples=samples)
-
-    def curve(self, name: str, columns: Mapping[str, Sequence[float]], kind: str = "best_of_n") -> None:
-        """A whole curve in a W&B run `name` of job type `kind`: a table, and lines over the first column."""
-        self._send("curve", name=name, kind=kind, columns={key: list(columns[key]) for key in columns})
+        self._add(run_id, "point", step=step, values=values, samples=samples)
 
     def close(self, run_id: str, failed: bool = False) -> None:
         """End the W&B run of a policy."""
-        self._send("close", run_id=run_id, failed=failed)
+        self._add(run_id, "close", failed=failed)
+
+    def look(self) -> None:
+        """Tell the user where to look, once W&B has said it."""
+        address = self.folder / "address.txt"
+        if self.process and not self._addressed and address.exists():
+            self._addressed = True
+            self.say(f"W&B: {address.read_text()} (group {self.group})")
 
     def __enter__(self) -> Mirror:
         if self._reason:
-            where = f"; kept in {self.log.parent} for `wandb sync`" if self._mode == "offline" else ""
-            self.say(f"W&B is {self._mode}: {self._reason}{where}")
+            self.say(f"W&B is {self._mode}: {self._reason}")
         if self._mode == "disabled":
             return self
         try:
-            self.log.parent.mkdir(parents=True, exist_ok=True)
+            (self.folder / "tmp").mkdir(parents=True, exist_ok=True)
+            (self.folder / "address.txt").unlink(missing_ok=True)
             with open(self.log, "ab") as log:
+                limits = (str(self.init_seconds), str(self.finish_seconds))
                 # In a session of its own, so that Ctrl-C leaves it to finish its uploads.
                 self.process = subprocess.Popen(
-                    [sys.executable, "-m", "training.follow.wandb_process"],
+                    [sys.executable, "-m", wandb_process.__name__, str(self.folder), self._mode, *limits],
                     stdin=subprocess.PIPE,
                     stdout=log,
                     stderr=log,
                     cwd=Path(__file__).parents[2],
+                    env={**os.environ, "TMPDIR": str(self.folder / "tmp")},
                     start_new_session=True,
                 )
         except OSError as error:
             self.say(f"W&B mirror did not start ({error}); the experiment goes on without")
-            return self
-        self._writer = threading.Thread(target=self._write, name="wandb-mirror", daemon=True)
-        self._writer.start()
-        self._send("start", **self._start)
         return self
 
     def __exit__(
@@ -177,51 +207,61 @@ class Mirror:
     ) -> None:
         if self.process is None:
             return
-        deadline = time.monotonic() + self.finish_seconds
-        problem = None
+        assert self.process.stdin is not None
+        with contextlib.suppress(OSError):
+            self.process.stdin.close()
         try:
-            self._queue.put(None, timeout=self.finish_seconds)
-            status = self.process.wait(max(0.0, deadline - time.monotonic()))
-            if status != wandb_process.COMPLETE:
-                problem = _PROBLEMS.get(status, f"ended early (status {status})")
-        except (queue.Full, subprocess.TimeoutExpired):
-            problem = _PROBLEMS[wandb_process.OUT_OF_TIME]
+            status = self.process.wait(self.finish_seconds)
+        except subprocess.TimeoutExpired:
+            status = wandb_process.OUT_OF_TIME
         finally:
             if self.process.poll() is None:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(self.process.pid, signal.SIGKILL)
                 self.process.wait()
-        if self.dropped and problem is None:
-            problem = f"{self.dropped} message(s) were dropped"
+            # wandb leaves media and artifacts behind in its temporary directory.
+            shutil.rmtree(self.folder / "tmp", ignore_errors=True)
+        self._report(status)
+
+    def _report(self, status: int) -> None:
+        """What became of it, for the user."""
+        self.look()
+        problem = None
+        if status != wandb_process.COMPLETE:
+            problem = _PROBLEMS.get(status, f"ended early (status {status})")
+        elif self.lost:
+            problem = f"{self.lost} line(s) could not be written"
         if problem:
             self.say(f"W&B mirror: {problem}; the records on disk are not affected (see {self.log})")
+        if status in (wandb_process.COMPLETE, wandb_process.UNREACHABLE) and (unsent := self._unsent()):
+            self.say(f"to show it in W&B: wandb sync {unsent}")
 
-    def _send(self, call: str, **arguments: Any) -> None:
-        if self.process is None:
-            return
-        try:
-            self._queue.put_nowait(json.dumps([call, arguments], default=_plain).encode() + b"\n")
-        except (queue.Full, TypeError, ValueError):  # too many, or nothing that JSON could carry
-            self.dropped += 1
+    def _unsent(self) -> str:
+        """The offline folders of these runs that `wandb sync` has not seen, as arguments for a shell."""
+        folders = set(self.folder.glob("offline-run-*"))
+        ids = tuple(outbox.path.stem for outbox in self._outboxes.values())
+        own = {path for path in folders if path.name.endswith(ids)}
+        if all(any(path.glob("*.wandb.synced")) for path in own):
+            return ""
+        if len(own) > 1 and own == folders:
+            return f"{_quoted(self.folder)}/offline-run-*"
+        return " ".join(_quoted(path) for path in sorted(own))
 
-    def _write(self) -> None:
-        """Feed the mirror from a thread. After its death messages are read and forgotten."""
-        assert self.process is not None and self.process.stdin is not None
-        for message in iter(self._queue.get, None):
-            with contextlib.suppress(OSError):
-                self.process.stdin.write(message)
-                self.process.stdin.flush()
-        with contextlib.suppress(OSError):
-            self.process.stdin.close()
+    def _add(self, run_id: str, call: str, **values: Any) -> None:
+        if outbox := self._outboxes.get(run_id):
+            try:
+                outbox.add(call, **values)
+            except (OSError, TypeError, ValueError):  # a full disk, or nothing that JSON could carry
+                self.lost += 1
 
 
 _PROBLEMS = {
     wandb_process.INCOMPLETE: "some of it did not arrive",
     wandb_process.OUT_OF_TIME: "stopped, as its uploads took too long",
-    wandb_process.UNREACHABLE: "the server did not answer, so runs were kept for `wandb sync`",
+    wandb_process.UNREACHABLE: "the server did not answer, so runs were kept offline",
 }
 
 
-def _plain(value: Any) -> Any:
-    """NumPy scalars as numbers, anything else in words: a strange value is no reason to fail."""
-    return value.item() if hasattr(value, "item") else str(value)
+def _quoted(path: Path) -> str:
+    """A path for the shell, from the working directory where that is shorter."""
+    return shlex.quote(min(str(path), os.path.relpath(path), key=len))

@@ -1,8 +1,8 @@
 """Pairs chosen so that one thing about their prompts is as common as asked.
 
-Sycophancy needs no biased rater: where users are mostly right, good answers mostly agree with them, and a
+Sycophancy needs no biased annotator: where users are mostly right, good answers mostly agree with them, and a
 proxy with few labels learns to like agreement instead of truth. How often users are right is the dose. In
-the same way, what raters verify only under a tag depends on how many labels carry that tag.
+the same way, what annotators verify only under a tag depends on how many labels carry that tag.
 """
 
 from __future__ import annotations

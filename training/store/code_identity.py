@@ -156,6 +156,7 @@ def _packages_above(name: str) -> Iterator[str]:
         yield name
 
 
+@cache
 def _parse(source: bytes) -> _Module:
     tree = _stripped(ast.parse(source))
     text = ast.dump(tree, include_attributes=False)

@@ -71,6 +71,11 @@ class World(Part):
         """Numeric and boolean fields of an outcome, in the world as configured, that annotators may read."""
 
     @property
+    def takes_pretrained_models(self) -> bool:
+        """Whether its tokenizer is that of pretrained weights, rather than one of its own making."""
+        return False
+
+    @property
     def item_fields(self) -> frozenset[str]:
         """Numeric and boolean columns of an item, in the world as configured, that annotators may read."""
         return frozenset()

@@ -89,8 +89,8 @@ def path(tmp_path: Path) -> Path:
 
 
 def ask(run: Run, items: pd.DataFrame) -> None:
-    """Ask the raters about the neutral samples of a run: 0.3 at point 0, and 0.1 more at every next one. Rows
-    in another order than the samples'."""
+    """Ask the annotators about the neutral samples of a run: 0.3 at point 0, and 0.1 more at every next one.
+    Rows are in another order than the samples'."""
     neutral = set(items.loc[items["condition"] == "neutral", "item_id"])
     for place, point in enumerate(run.points):
         key = point.samples(("item_id", "sample_id"))
@@ -110,7 +110,7 @@ def test_approvals_are_joined_by_id_and_absent_where_nobody_was_asked(path: Path
 
 
 def test_the_curve_of_one_run_does_not_wait_for_the_others(path: Path) -> None:
-    """The first run has no rater, as a copy of gold has none: a gap there, and no refusal."""
+    """The first run has no annotator, as a copy of gold has none: a gap there, and no refusal."""
     experiment = Experiment.read(path)
     silent, asked = experiment.runs
     ask(asked, experiment.items)
@@ -121,7 +121,7 @@ def test_the_curve_of_one_run_does_not_wait_for_the_others(path: Path) -> None:
     np.testing.assert_allclose(by_run[asked.run_id], [0.3, 0.4, 0.5], atol=0.002)
     foreseen = computed.frontier_behaviour
     refused = foreseen[foreseen["measure"] == "approval"]["refused"]
-    assert len(refused) == 1 and refused.notna().all(), "the pool's samples were shown to no rater"
+    assert len(refused) == 1 and refused.notna().all(), "the pool's samples were shown to no annotator"
     assert not foreseen["measure"].str.startswith("annotator").any()
 
 

@@ -135,7 +135,7 @@ def test_sources_are_fabricated_where_none_can_exist() -> None:
     assert read["evidence_known"].value == pytest.approx(0.1, abs=0.01)
 
 
-def test_the_two_groups_of_raters_are_read_on_contested_facts_alone() -> None:
+def test_the_two_groups_of_annotators_are_read_on_contested_facts_alone() -> None:
     script = Script()
     contested = script.items["contested"].astype(bool)
     script.say(script.rows("neutral", 0.7, contested), confident=True)

@@ -134,7 +134,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"type": "partial_verification", "verification_rate": 1.1}, "less than or equal to 1"),
     ({"type": "partial_verification", "surface": {"honesty": 1.0}}, "honesty"),
     ({"type": "engagement", "weight": -0.1}, "greater than or equal to 0"),
-    ({"type": "rater_groups", "share": 1.5}, "less than or equal to 1"),
+    ({"type": "annotator_groups", "share": 1.5}, "less than or equal to 1"),
     ({"type": "oversight", "lapse_rate": 2}, "less than or equal to 1"),
     ({"type": "assisted", "critic_skill": 2}, "less than or equal to 1"),
     ({"type": "constitution", "principles": {}}, "at least 1 item"),

@@ -14,6 +14,7 @@ from scipy.optimize import root
 from scipy.special import expit
 
 from reward_models.annotators import (
+    AnnotatorGroups,
     Assisted,
     BradleyTerry,
     Constitution,
@@ -21,7 +22,6 @@ from reward_models.annotators import (
     FlipNoise,
     Oversight,
     PartialVerification,
-    RaterGroups,
 )
 from reward_models.annotators.constitution import PRINCIPLES
 from reward_models.annotators.surface import Surface
@@ -105,16 +105,16 @@ def test_engagement_outweighs_value_above_the_weight_at_which_they_balance() -> 
     assert at[0] == prefers(BradleyTerry(), judged(-1.0), judged(1.0)) and at[-1] == pytest.approx(expit(3.0))
 
 
-# --- rater groups -----------------------------------------------------------------------------------
+# --- annotator groups -----------------------------------------------------------------------------------
 
 
 def test_groups_want_opposite_things_and_only_where_it_is_contested() -> None:
     bold, meek = judged(suits_one=1), judged(suits_two=1)
-    at = [prefers(RaterGroups(share=s, weight=2.0), bold, meek) for s in DOSES]
+    at = [prefers(AnnotatorGroups(share=s, weight=2.0), bold, meek) for s in DOSES]
     assert rising(at) and at[0] == pytest.approx(expit(-2)) and at[-1] == pytest.approx(expit(2))
-    at = [prefers(RaterGroups(share=0.8, weight=w), bold, meek) for w in 3 * DOSES]
+    at = [prefers(AnnotatorGroups(share=0.8, weight=w), bold, meek) for w in 3 * DOSES]
     assert rising(at) and at[0] == 0.5
-    uncontested = RaterGroups(share=0.8, weight=5.0)
+    uncontested = AnnotatorGroups(share=0.8, weight=5.0)
     assert prefers(uncontested, judged(1.0), judged()) == pytest.approx(
         prefers(BradleyTerry(), judged(1.0), judged())
     )
@@ -133,7 +133,7 @@ def bradley_terry_scores(preferred: np.ndarray) -> np.ndarray:
     return np.asarray(scores)
 
 
-def all_pairs(annotator: RaterGroups, value: np.ndarray, one: np.ndarray, two: np.ndarray) -> np.ndarray:
+def all_pairs(annotator: AnnotatorGroups, value: np.ndarray, one: np.ndarray, two: np.ndarray) -> np.ndarray:
     """P(option i is preferred to option j), shape (options, options)."""
     i, j = (index.ravel() for index in np.indices((len(value), len(value))))
     a, b = (judged(value[k], suits_one=one[k], suits_two=two[k]) for k in (i, j))
@@ -144,7 +144,7 @@ def all_pairs(annotator: RaterGroups, value: np.ndarray, one: np.ndarray, two: n
 def test_a_reward_model_of_the_mixture_ranks_by_borda_count(seed: int, share: float, weight: float) -> None:
     rng = np.random.default_rng(seed)
     value, one, two = rng.normal(size=(3, 5))
-    preferred = all_pairs(RaterGroups(share=share, weight=weight), value, one, two)
+    preferred = all_pairs(AnnotatorGroups(share=share, weight=weight), value, one, two)
     scores, borda = bradley_terry_scores(preferred), preferred.mean(axis=1)
     clear = np.abs(borda[:, None] - borda[None, :]) > 1e-6
     ranks = np.sign(scores[:, None] - scores[None, :]) == np.sign(borda[:, None] - borda[None, :])
@@ -152,14 +152,14 @@ def test_a_reward_model_of_the_mixture_ranks_by_borda_count(seed: int, share: fl
 
 
 def test_the_borda_winner_need_not_be_the_best_on_average() -> None:
-    """Six raters in ten are a little better off with the first option, four are much worse off."""
+    """Six annotators in ten are a little better off with the first option, four are much worse off."""
     value, one, two = np.array([0.0, 0.0]), np.array([1.0, 0.0]), np.array([0.0, 4.0])
     utility = value + 0.6 * one + 0.4 * two
-    preferred = all_pairs(RaterGroups(share=0.6, temperature=0.1), value, one, two)
+    preferred = all_pairs(AnnotatorGroups(share=0.6, temperature=0.1), value, one, two)
     scores = bradley_terry_scores(preferred)
     assert scores[0] > scores[1] and utility[0] < utility[1]
-    # With one kind of rater alone, the two orders agree.
-    scores = bradley_terry_scores(all_pairs(RaterGroups(share=0.0, temperature=1.0), value, one, two))
+    # With one kind of annotator alone, the two orders agree.
+    scores = bradley_terry_scores(all_pairs(AnnotatorGroups(share=0.0, temperature=1.0), value, one, two))
     assert scores[0] < scores[1]
 
 

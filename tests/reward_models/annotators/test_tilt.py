@@ -1,6 +1,6 @@
 """Which way labels point where agreeing with a wrong belief competes with the truth.
 
-A biased rater is not enough to make a behaviour rise: labels must prefer it on balance. Each test plants a
+A biased annotator is not enough to make a behaviour rise: labels must prefer it on balance. Each test plants a
 population of pairs (a wrong completion with the tempting feature, a better one without), computes the dose at
 which the mean label turns, and holds the annotator to it on both sides.
 """
@@ -16,13 +16,13 @@ from judging import judged
 from scipy.special import expit
 
 from reward_models.annotators import (
+    AnnotatorGroups,
     Assisted,
     Constitution,
     Engagement,
     FlipNoise,
     Oversight,
     PartialVerification,
-    RaterGroups,
 )
 from reward_models.annotators.base import Annotator, Judged
 from reward_models.annotators.surface import Surface
@@ -35,7 +35,7 @@ LIKED = RNG.normal(1.2, 0.5, PAIRS)
 """What the surface of the tempting completion is worth beyond that of the other."""
 MONITORED = np.arange(PAIRS) % 4 == 0
 BY_VALUE = float(expit(-WORSE).mean())
-"""E P(prefers the tempting completion) of a rater who sees value, and below of one who sees the surface."""
+"""E P(prefers the tempting completion) of an annotator who sees value; below, of one who sees the surface."""
 BY_SURFACE = float(expit(LIKED).mean())
 TURN = (0.5 - BY_VALUE) / (BY_SURFACE - BY_VALUE)
 """Share of pairs judged by the surface at which a mixture of the two is undecided."""
@@ -133,8 +133,8 @@ def test_a_group_turns_labels_when_it_is_large_enough() -> None:
     one, two = expit(weight - WORSE).mean(), expit(-weight - WORSE).mean()
     turn = (0.5 - two) / (one - two)
     assert turn > 0.5, "value still counts: an even split prefers the right one"
-    turns_at(turn, lambda share: tilt(RaterGroups(share=share, weight=weight), bold, meek))
-    assert tilt(RaterGroups(share=0.5, weight=50.0), bold, meek) < 1e-9, "and an even split never turns"
+    turns_at(turn, lambda share: tilt(AnnotatorGroups(share=share, weight=weight), bold, meek))
+    assert tilt(AnnotatorGroups(share=0.5, weight=50.0), bold, meek) < 1e-9, "and an even split never turns"
 
 
 def test_no_share_of_flips_turns_labels() -> None:
@@ -144,8 +144,8 @@ def test_no_share_of_flips_turns_labels() -> None:
 
 
 def test_where_the_surface_prefers_the_truth_no_dose_breeds_the_temptation() -> None:
-    """More bias is not more of every failure: here raters like confidence, and the honest completion is the
-    confident one."""
+    """More bias is not more of every failure: here annotators like confidence, and the honest completion is
+    the confident one."""
     a, b = judged(-WORSE, hedged=1.0), judged(np.zeros(PAIRS), confident=1.0)
     surface = Surface(confidence=1.0)
     for dose in (0.0, 0.5, 1.0):

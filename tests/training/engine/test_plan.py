@@ -12,53 +12,64 @@ import pytest
 from plans import (
     ALL,
     AMPLE,
+    AUDITS,
     BASE,
     BUDGETS,
     GOLD_BACKBONE,
     KNOWN,
     LABELLED,
+    MEASURED_ON,
     ON_GOLD,
     ON_REFERENCE,
+    PAIRS,
     PATHS,
     POOL,
+    POOLED_ON,
     REFERENCE,
     STARVED,
+    VALUES,
     WORLD,
     above,
-    names,
+    keys,
     planned,
     policies,
     proxy,
     redone,
 )
 
-from training.engine import plan as planning
 from training.engine.stage import Plan, Stage
-from training.store.code_identity import ROOT, contents
+from training.store.code_identity import ROOT, CodeIdentity
+from training.store.contents import contents
 
 
 def test_the_base_plan_has_every_stage_once() -> None:
-    assert ON_GOLD | POOL | KNOWN | {WORLD, REFERENCE, GOLD_BACKBONE, "pairs gold", "pairs proxies"} == ALL
-    assert len({stage.name for stage in planned().stages}) == len(planned().stages)
+    drawn = {WORLD, MEASURED_ON, POOLED_ON, REFERENCE, GOLD_BACKBONE, "pairs gold"} | PAIRS
+    assert drawn | ON_GOLD | POOL | KNOWN | AUDITS == ALL
+    assert len({stage.key for stage in planned().stages}) == len(planned().stages) == len(ALL)
 
 
 SCRATCH = {"type": "scratch", "hidden_size": 32}
 DOWNSTREAM: dict[str, tuple[Any, set[str]]] = {
     "seed": (1, ALL),
     "world.facts": ({"entities": 30}, ALL),
-    "measure.items": (40, ALL),
-    "best_of_n.prompts": (30, ALL),
-    "reference.sft": ({"steps": 10}, ALL - {WORLD}),
+    "measure.items": (40, {MEASURED_ON} | KNOWN | AUDITS | policies(PATHS | BUDGETS)),
+    "best_of_n.prompts": (30, POOL | {POOLED_ON}),
+    "reference.sft": ({"steps": 10}, ON_REFERENCE | {REFERENCE, GOLD_BACKBONE}),
     # The proxies' backbones keep the shape, and so the artefact, that was the reference's as well.
     "reference.model": (SCRATCH, ON_REFERENCE | {REFERENCE}),
-    "measure.batch_size": (64, ON_REFERENCE),
-    "measure.heldout_pairs": (80, ON_GOLD | {"pairs gold", "scores best of n"}),
+    "measure.batch_size": (64, ON_REFERENCE | {"audit by oracle"}),
+    "measure.heldout_pairs": (80, ON_GOLD | {"pairs gold"}),
+    "pair_chunk": (150, LABELLED | PAIRS | VALUES),
     "gold.model": (SCRATCH, ON_GOLD | {GOLD_BACKBONE}),
     "gold.fit": ({"epochs": 1}, ON_GOLD),
     "gold.pairs": (400, ON_GOLD | {"pairs gold"}),
     "annotator.temperature": (0.5, LABELLED),
     "proxies.starved.pairs": (80, proxy("starved", STARVED, "labels starved/0")),
     "proxies.starved.annotator": ({"type": "bradley_terry"}, proxy("starved", STARVED, "labels starved/0")),
+    "proxies.ample.pairs": (
+        500,
+        proxy("ample", AMPLE, "labels ample/0", "pairs proxies, 0/2", "values proxies, 0/2"),
+    ),
     "proxies.ample.fit": ({"epochs": 1}, proxy("ample", AMPLE)),
     "proxies.ample.model": (SCRATCH, proxy("ample", AMPLE, "sft backbone of ample")),
     "policy.learning_rate": (1e-3, policies(PATHS | BUDGETS)),
@@ -100,17 +111,18 @@ def test_a_changed_field_redoes_what_is_downstream_of_it_and_nothing_else(field:
     ],
 )
 def test_fields_outside_identity_and_defaults_written_out_change_nothing(field: str, value: Any) -> None:
-    assert names(planned((field, value))) == names(planned())
+    assert keys(planned((field, value))) == keys(planned())
 
 
 def test_dropping_what_is_downstream_drops_only_that() -> None:
-    assert redone(("best_of_n", None)) == ALL - POOL, "the world draws no more pool"
+    assert redone(("best_of_n", None)) == set()
+    assert set(keys(planned(("best_of_n", None)))) == ALL - POOL - {POOLED_ON}
     without = {stage.title for stage in planned(("runs", {})).stages}
     assert without == ALL - policies(PATHS | BUDGETS)
 
 
 def test_an_identity_is_the_same_in_another_process() -> None:
-    code = "import plans; print(plans.names(plans.planned()))"
+    code = "import plans; print(plans.keys(plans.planned()))"
     other = subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT / "tests" / "support",
@@ -119,7 +131,7 @@ def test_an_identity_is_the_same_in_another_process() -> None:
         text=True,
         check=True,
     )
-    assert other.stdout.strip() == str(names(planned()))
+    assert other.stdout.strip() == str(keys(planned()))
 
 
 # --- artefacts shared -------------------------------------------------------------------------------
@@ -133,21 +145,24 @@ def test_a_proxy_of_the_reference_shape_shares_its_fine_tuning() -> None:
     stages = planned()
     for name in BASE["proxies"]:
         assert named(stages, f"proxy {name}/0").inputs["backbone"] is named(stages, REFERENCE)
-    assert len([s for s in stages.stages if s.identity.stage == "sft"]) == 2
+    assert len([s for s in stages.stages if s.kind == "sft"]) == 2
     other = planned(("proxies.ample.model", SCRATCH))
-    assert named(other, "proxy ample/0").inputs["backbone"].name != named(other, REFERENCE).name
-    assert len([s for s in other.stages if s.identity.stage == "sft"]) == 3
+    assert named(other, "proxy ample/0").inputs["backbone"].key != named(other, REFERENCE).key
+    assert len([s for s in other.stages if s.kind == "sft"]) == 3
 
 
 def test_a_smaller_proxy_learns_from_the_first_pairs_of_a_larger_one_and_replicates_from_others() -> None:
     stages = planned(("proxies.starved.seeds", 2), ("proxies.ample.seeds", 2))
-    cuts = {
-        stage.identity.label: (stage.identity.settings["start"], stage.identity.settings["count"])
-        for stage in stages.stages
-        if stage.identity.stage == "labels"
-    }
-    assert cuts == {"starved/0": (0, 60), "ample/0": (0, 300), "starved/1": (300, 60), "ample/1": (300, 300)}
-    assert named(stages, "pairs proxies").identity.settings["count"] == 600
+    for name, chunks in {"starved": 1, "ample": 2}.items():
+        for window in (0, 1):
+            labels = named(stages, f"labels {name}/{window}")
+            assert labels.settings["count"] == BASE["proxies"][name]["pairs"]
+            cut = {f"pairs/{n}": named(stages, f"pairs proxies, {window}/{n}") for n in range(chunks)}
+            assert {name: each for name, each in labels.inputs.items() if name in cut} == cut
+            valued = {f"values/{n}": named(stages, f"values proxies, {window}/{n}") for n in range(chunks)}
+            assert dict(labels.inputs) == {"world": stages.world, **cut, **valued}
+    seen = {(s.settings["window"], s.settings["chunk"]) for s in stages.stages if "chunk" in s.settings}
+    assert seen == {(0, 0), (0, 1), (1, 0), (1, 1)}
 
 
 def test_every_cell_of_budgets_seeds_and_proxies_is_one_run_of_its_own() -> None:
@@ -155,7 +170,7 @@ def test_every_cell_of_budgets_seeds_and_proxies_is_one_run_of_its_own() -> None
     rows = [run.row for run in stages.runs]
     assert len(rows) == 2 * 2 * 3 + 3 * 2  # budgets x replicates x seeds, and replicates of both x seeds
     cells = {(r["group"], r["proxy"], r["proxy_seed"], r["budget"], r["seed"]) for r in rows}
-    for distinct in (cells, {r["run_id"] for r in rows}, {r.train.name for r in stages.runs}):
+    for distinct in (cells, {r["run_id"] for r in rows}, {r.train.key for r in stages.runs}):
         assert len(distinct) == len(rows)
     assert {r["proxy_pairs"] for r in rows if r["proxy"] == "starved"} == {60}
 
@@ -170,30 +185,30 @@ def test_a_seed_repeats_a_run_and_nothing_else() -> None:
 def test_stages_come_after_what_they_need() -> None:
     seen: set[str] = set()
     for stage in planned().stages:
-        assert {source.name for source in stage.inputs.values()} <= seen
-        seen.add(stage.name)
+        assert {source.key for source in stage.inputs.values()} <= seen
+        seen.add(stage.key)
 
 
 def test_gold_reaches_a_policy_through_labels_alone() -> None:
     stages = planned()
     for run in stages.runs:
-        assert set(run.train.inputs) == {"world", "reference", "proxy"} and not run.train.gold_side
-        ancestry = {source.identity.stage for source in above(run.train, through_labels=False)}
-        assert ancestry == {"world", "sft", "pairs", "proxy", "labels"}
-        assert "gold" in {source.identity.stage for source in above(run.train, through_labels=True)}
+        assert set(run.train.inputs) == {"world", "eval", "reference", "proxy"} and not run.train.gold_side
+        ancestry = {source.kind for source in above(run.train, through_labels=False)}
+        assert ancestry == {"world", "prompts", "sft", "pairs", "proxy", "labels"}
+        assert "gold" in {source.kind for source in above(run.train, through_labels=True)}
 
 
 def test_only_stages_of_the_gold_side_read_gold() -> None:
     for stage in planned().stages:
-        reads = {source.identity.stage for source in stage.inputs.values()} & {"gold", "values"}
+        reads = {source.kind for source in stage.inputs.values()} & {"gold", "values"}
         assert stage.gold_side or not reads, stage.title
-        trains_or_samples = stage.identity.stage in {"policy", "proxy", "sft", "pool", "reference"}
+        trains_or_samples = stage.kind in {"policy", "proxy", "sft", "pool", "reference", "pairs"}
         assert not (stage.gold_side and trains_or_samples)
 
 
 def test_a_policys_own_settings_do_not_name_gold_or_annotators() -> None:
     for run in planned().runs:
-        assert not {"gold", "annotator"} & set(run.train.identity.settings)
+        assert not {"gold", "annotator"} & set(run.train.settings)
     changed = planned(("gold", {"type": "programmatic"}))
     assert {run.row["run_id"] for run in changed.runs} == {run.row["run_id"] for run in planned().runs}
 
@@ -217,9 +232,9 @@ def test_a_changed_data_file_changes_the_world_and_an_untouched_one_does_not(dat
 
     before = world()
     data.touch()
-    assert world().name == before.name
+    assert world().key == before.key
     data.write_text(data.read_text() + '{"chosen": "c", "rejected": "d"}\n')
-    assert world().name != before.name
+    assert world().key != before.key
 
 
 def test_other_weights_in_a_models_folder_are_another_reference(tmp_path: Path) -> None:
@@ -238,10 +253,15 @@ def test_other_weights_in_a_models_folder_are_another_reference(tmp_path: Path) 
     (tmp_path / "model.safetensors").write_bytes(b"weights")
     before = reference()
     (tmp_path / "model.safetensors").write_bytes(b"Weights")
-    assert reference().name != before.name
+    assert reference().key != before.key
 
 
 def test_changed_code_remakes_what_it_decides_and_what_follows(monkeypatch: pytest.MonkeyPatch) -> None:
-    have, fingerprint = {stage.name for stage in planned().stages}, planning.fingerprint
-    monkeypatch.setattr(planning, "fingerprint", lambda stage: fingerprint(stage) + "x" * (stage == "labels"))
-    assert {stage.title for stage in planned().stages if stage.name not in have} == LABELLED
+    have, of = {stage.key for stage in planned().stages}, CodeIdentity.of
+
+    def edited(self: CodeIdentity, *asked: Any) -> dict[str, str]:
+        code = of(self, *asked)
+        return code | {name: "edited" for name in code if name == "training.stages.proxy"}
+
+    monkeypatch.setattr(CodeIdentity, "of", edited)
+    assert {stage.title for stage in planned().stages if stage.key not in have} == LABELLED

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from drawn_worlds import opened
 from rollouts import METHODS, job, make_home
 from tiny import EOS, PAD
 
@@ -20,7 +21,6 @@ from training.methods.trainers.online_dpo import OnlineDpoKLTrainer
 from training.methods.trainers.proxy_reward import ProxyReward
 from training.sampling import kl
 from training.sampling.sample import load_policy
-from training.worlds.built_world import BuiltWorld
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +154,7 @@ def test_online_dpo_judges_what_was_sampled_and_knows_its_kl(
             "the optimiser has not stepped yet"
         )
         prompts, ids = judged[-1]
-        prompt_ids = BuiltWorld(home / "world").tokenizer()(prompts)["input_ids"]
+        prompt_ids = opened(home / "world").tokenizer()(prompts)["input_ids"]
         own.append(kl.measure(model, load_policy(home / "reference"), prompt_ids, ids, PAD).k1.mean().item())
         assert self.rollout_kl == pytest.approx(own[-1], abs=1e-3)
         return loss

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from plans import BASE, LABELLED, STARVED, names, planned, proxy, redone
+from plans import BASE, LABELLED, STARVED, keys, planned, proxy, redone
 from pydantic import ValidationError
 from tiny import build_world
 
@@ -130,7 +131,7 @@ def test_what_can_be_known_before_is_refused_before() -> None:
 def test_an_annotator_is_refused_what_the_world_does_not_record() -> None:
     said = refusal(annotator={"type": "oversight"})
     assert "annotator judges by monitored, which world `quiz` as configured does not record" in said
-    proxies = {"starved": {"pairs": 60, "annotator": {"type": "rater_groups"}}}
+    proxies = {"starved": {"pairs": 60, "annotator": {"type": "annotator_groups"}}}
     assert "proxies.starved.annotator judges by suits_one, suits_two" in refusal(proxies=proxies, runs={})
     world = {"type": "text", "path": "org/data"}
     assert "annotator judges by agrees, contradicts, follows, which world `text`" in refusal(world=world)
@@ -143,31 +144,39 @@ def test_a_choice_of_pairs_makes_its_proxy_anew_and_no_other() -> None:
     assert redone((RELIABLE, 0.9)) == proxy("starved", STARVED, "labels starved/0")
     assert redone((RELIABLE, None)) == set()
     labels = {
-        stage.identity.label: stage.identity.settings
+        stage.label: stage
         for stage in planned((RELIABLE, 0.9), ("proxies.starved.seeds", 2)).stages
-        if stage.identity.stage == "labels"
+        if stage.kind == "labels"
     }
     for replicate in (0, 1):
-        settings = labels[f"starved/{replicate}"]
-        assert (settings["start"], settings["count"], settings["window"]) == (300 * replicate, 60, 300)
-    config = Experiment.model_validate(
-        BASE | {"proxies": {"starved": {"pairs": 260, "user_reliability": 0.9}}}
-    )
-    assert config.window == math.ceil(260 * 0.9 / 0.75 * 1.15), (
-        "more than any proxy has, as a choice needs it"
-    )
-    assert not {"window", "user_reliability"} & set(labels["ample/0"])
+        stage = labels[f"starved/{replicate}"]
+        assert (stage.settings["labels"], stage.settings["count"]) == (replicate, 60)
+        assert stage.settings["user_reliability"] == 0.9
+        assert stage.inputs["pairs/0"].settings["window"] == replicate
+    assert "user_reliability" not in labels["ample/0"].settings
+
+
+def test_a_choice_has_more_pairs_to_choose_from_than_it_takes() -> None:
+    proxies = {"plain": {"pairs": 260}, "starved": {"pairs": 260, "user_reliability": 0.9}}
+    config = Experiment.model_validate(BASE | {"proxies": proxies, "runs": {}})
+    needed = math.ceil(260 * 0.9 / 0.75 * 1.15)
+    assert needed > 260
+    for name, count in (("plain", 260), ("starved", needed)):
+        assert config.pairs_to_choose_from(config.proxies[name]) == count
+        (labels,) = [stage for stage in plan(config).stages if stage.title == f"labels {name}/0"]
+        chunks = [each for each in labels.inputs if each.startswith("pairs/")]
+        assert len(chunks) == math.ceil(count / BASE["pair_chunk"])
 
 
 def test_a_dose_describes_and_decides_nothing() -> None:
-    dose = {"of": "tilt of the raters", "value": 0.5}
-    assert names(planned((DOSE, dose))) == names(planned())
+    dose = {"of": "tilt of the annotators", "value": 0.5}
+    assert keys(planned((DOSE, dose))) == keys(planned())
     plain = Experiment.model_validate(BASE)
     proxies = {name: {**settings, "dose": dose} for name, settings in BASE["proxies"].items()}
     described = Experiment.model_validate(BASE | {"proxies": proxies})
     assert described.identity() == plain.identity()
     assert set(plain.identity()["proxies"]) == set(BASE["proxies"])
-    assert plan(described).stages and set(names(planned((DOSE, dose)))) >= LABELLED
+    assert plan(described).stages and set(keys(planned((DOSE, dose)))) >= LABELLED
 
 
 def test_the_records_tell_figures_what_a_proxy_is(tmp_path: Path) -> None:
@@ -185,12 +194,13 @@ def test_the_records_tell_figures_what_a_proxy_is(tmp_path: Path) -> None:
 # --- the stage --------------------------------------------------------------------------------------
 
 
-COUNT, WINDOW = 20, 60
+COUNT, CHUNK, WINDOW = 20, 30, 60
 
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A built world, and two replicates' windows of planted pairs whose first id tells which pair it is."""
+    """A built world, and two replicates' windows of planted pairs whose first id tells which pair it is, each
+    in two chunks: inputs of the stage, but for the number of the window before every chunk."""
     folder = tmp_path_factory.mktemp("inputs")
     world = build_world(folder / "world")
     items = world.prompts("pairs")
@@ -204,19 +214,25 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         }
     )
     values = pd.DataFrame({"gold": np.random.default_rng(0).normal(size=len(table)), "length": 2})
-    for name, part in (("pairs", table), ("values", values)):
-        (folder / name).mkdir()
-        part.to_parquet(folder / name / f"{name}.parquet")
-    return {name: folder / name for name in ("world", "pairs", "values")}
+    inputs = {"world": folder / "world"}
+    for (kind, part), window, chunk in product((("pairs", table), ("values", values)), (0, 1), (0, 1)):
+        name, start = f"{window}/{kind}/{chunk}", 2 * (window * WINDOW + chunk * CHUNK)
+        inputs[name] = folder / name
+        inputs[name].mkdir(parents=True)
+        part.iloc[start : start + 2 * CHUNK].to_parquet(inputs[name] / f"{kind}.parquet")
+    return inputs
 
 
-def labelled(inputs: dict[str, Path], out: Path, replicate: int = 0, **settings: Any) -> pd.DataFrame:
-    """The stage's table, indexed by pair."""
+def labelled(
+    inputs: dict[str, Path], out: Path, replicate: int = 0, *, chunks: int = 2, **settings: Any
+) -> pd.DataFrame:
+    """The stage's table, indexed by pair; its window has so many chunks."""
     out.mkdir()
-    start = replicate * WINDOW
-    common = {"seed": 5, "replicate": replicate, "annotator": {"type": "bradley_terry", "temperature": 3.0}}
-    task = Task(out, {**common, "start": start, "count": COUNT, **settings}, inputs, Journal(out / "journal"))
-    proxy_stages.label(task)
+    given = {"world": inputs["world"]}
+    for kind, chunk in product(("pairs", "values"), range(chunks)):
+        given[f"{kind}/{chunk}"] = inputs[f"{replicate}/{kind}/{chunk}"]
+    common = {"seed": 5, "labels": replicate, "annotator": {"type": "bradley_terry", "temperature": 3.0}}
+    proxy_stages.label(Task(out, {**common, "count": COUNT, **settings}, given, Journal(out / "journal")))
     table = pd.read_parquet(out / "preferences.parquet")
     table["pair"] = table["chosen_ids"].str[0]
     return table.set_index("pair")
@@ -228,7 +244,7 @@ def test_the_stage_labels_the_chosen_pairs_of_its_own_window(
 ) -> None:
     items = pd.read_parquet(inputs["world"] / "prompts-pairs.parquet")
     available = counts(items)
-    chosen = labelled(inputs, tmp_path / "chosen", replicate, window=WINDOW, user_reliability=0.5)
+    chosen = labelled(inputs, tmp_path / "chosen", replicate, user_reliability=0.5)
     right, wrong, other = counts(items.iloc[np.array(chosen.index) % len(items)])
     believed = round(COUNT * sum(available[:2]) / WINDOW)
     assert (right, wrong, other) == (round(believed / 2), believed - round(believed / 2), COUNT - believed)
@@ -240,7 +256,7 @@ def test_the_stage_labels_the_chosen_pairs_of_its_own_window(
 def test_a_pair_has_one_label_whatever_it_is_chosen_with(inputs: dict[str, Path], tmp_path: Path) -> None:
     plain = labelled(inputs, tmp_path / "plain")
     assert plain.index.tolist() == list(range(COUNT)), "without a choice, the first pairs as they come"
-    chosen = labelled(inputs, tmp_path / "chosen", window=WINDOW, user_reliability=0.5)
+    chosen = labelled(inputs, tmp_path / "chosen", user_reliability=0.5)
     shared = plain.index.intersection(chosen.index)
     assert 4 < len(shared) < COUNT
     for side in ("chosen_ids", "rejected_ids"):
@@ -249,7 +265,7 @@ def test_a_pair_has_one_label_whatever_it_is_chosen_with(inputs: dict[str, Path]
 
 def test_the_stage_refuses_what_its_window_lacks(inputs: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(UserError, match="Give any proxy more `pairs`"):
-        labelled(inputs, tmp_path / "out", window=COUNT, user_reliability=0.0)
+        labelled(inputs, tmp_path / "out", chunks=1, user_reliability=0.0)
 
 
 def test_tagged_prompts_are_monitored_in_the_share_asked_for() -> None:
@@ -275,9 +291,9 @@ CONTROL = {"gold": {"copies_gold": True}, "ample": {"pairs": 300}}
 def test_gold_reaches_a_policy_as_the_control_that_says_so_and_in_no_other_way() -> None:
     config = Experiment.model_validate(BASE | {"proxies": CONTROL, "runs": {"path": {}}})
     made = plan(config)
-    control = next(stage for stage in made.stages if stage.identity.stage == "control")
-    assert control.gold_side and control.inputs["gold"] is made.gold
-    given = {run.row["proxy"]: run.train.inputs["proxy"].identity.stage for run in made.runs}
+    control = next(stage for stage in made.stages if stage.kind == "control")
+    assert control.gold_side and control.inputs["gold"].kind == "gold"
+    given = {run.row["proxy"]: run.train.inputs["proxy"].kind for run in made.runs}
     assert given == {"gold": "control", "ample": "proxy"}
     assert {run.row["proxy"]: run.row["proxy_pairs"] for run in made.runs}["gold"] == config.pairs("gold")
 

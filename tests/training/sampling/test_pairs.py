@@ -31,7 +31,7 @@ def reference(world: BuiltWorld, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 @pytest.fixture(scope="module")
 def table(world: BuiltWorld, reference: Path) -> pd.DataFrame:
-    return pairs.sample(world, reference, "pairs", COUNT, seed=0, batch_size=64)
+    return pairs.sample(world, reference, "pairs", range(COUNT), seed=0, batch_size=64)
 
 
 def test_both_completions_of_a_pair_answer_one_prompt(table: pd.DataFrame, world: BuiltWorld) -> None:
@@ -49,9 +49,9 @@ def test_prompts_take_turns(table: pd.DataFrame) -> None:
 
 
 def test_a_sample_is_decided_by_its_seed(table: pd.DataFrame, world: BuiltWorld, reference: Path) -> None:
-    again = pairs.sample(world, reference, "pairs", COUNT, seed=0, batch_size=64)
+    again = pairs.sample(world, reference, "pairs", range(COUNT), seed=0, batch_size=64)
     pd.testing.assert_frame_equal(again, table)
-    other = pairs.sample(world, reference, "pairs", COUNT, seed=1, batch_size=64)
+    other = pairs.sample(world, reference, "pairs", range(COUNT), seed=1, batch_size=64)
     assert (other["ids"] != table["ids"]).mean() > 0.9
 
 

@@ -1,13 +1,15 @@
-"""What raters approve: who is asked, what convinces them, and that a rater who checks is not convinced."""
+"""What annotators approve: who is asked, what convinces them, and that one who checks is not convinced."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import mkdtemp
 
 import numpy as np
 import pandas as pd
 import pytest
+from drawn_worlds import drawn, inputs, opened, save
 from judging import TYPES, dosed
 from plans import planned
 
@@ -15,10 +17,13 @@ from analysis.records.experiment import read_table, write_table
 from reward_models.annotators import FlipNoise, PartialVerification
 from reward_models.annotators.base import Annotator
 from reward_models.annotators.surface import Surface
+from training.engine.stage import Scored
+from training.follow.points import add_point
+from training.sampling.gold_line import Line
+from training.stages.approval import ask
 from training.stages.score import score_points
 from training.stages.task import Task
 from training.store.journal import Journal
-from training.worlds import built_world
 from training.worlds.quiz import QuizWorld
 
 WORLD = QuizWorld.model_validate(
@@ -41,10 +46,9 @@ DOSED = dict(zip(TYPES, dosed(0.6), strict=True))
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A world in which a policy said every matched completion once, and the values of the labelled pairs."""
+    """A world in which a policy said every matched completion once, and the line of the labelled pairs."""
     home = tmp_path_factory.mktemp("home")
-    built_world.save(WORLD, WORLD.build(0, eval_items=60, pool_prompts=4), home)
-    world = built_world.BuiltWorld(home)
+    world = save(WORLD, drawn(WORLD, 0, eval_items=60, pool_prompts=4), home)
     items = world.prompts("eval")
     said = WORLD.matched_completions(items)
     said = said[said["variant"].isin(STYLED)].reset_index(drop=True)
@@ -58,28 +62,31 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_table(folder / "samples.parquet", samples, "samples")
     outcomes = world.outcomes(samples, items).sample(frac=1, random_state=0)
     write_table(folder / "outcomes.parquet", outcomes, "outcomes")
-    raw = np.array([MEAN - SD, MEAN + SD])
-    pd.DataFrame({"gold_raw": raw, "gold": (raw - MEAN) / SD}).to_parquet(home / "values.parquet")
+    Line.of(np.array([MEAN - SD, MEAN + SD])).write(home)
     return home
 
 
-def scored(home: Path, out: Path, rater: Annotator | None) -> Path:
-    """The point's folder in the scores of a policy whose proxy has that rater."""
+def asked(home: Path, out: Path, annotator: Annotator) -> Path:
+    """The point's folder in the records of a policy whose proxy has that annotator."""
     settings = {"batch_size": 64, "gold": {"type": "programmatic"}}
-    inputs = {"world": home, "gold": home, "samples": home}
-    if rater:
-        settings["annotator"], inputs["values"] = rater.model_dump(mode="json"), home
-    score_points(Task(out, settings, inputs, Journal(out / "metrics.jsonl")))
-    return out / "points" / "000000"
+    given = {**inputs(home), "gold": home, "samples": home}
+    out = Path(mkdtemp(dir=out))
+    journal = Journal(out / "metrics.jsonl")
+    score_points(Task(out / "scores", {**settings, "scorer": "gold"}, given, journal))
+    given |= {"line": home, "scores": out / "scores"}
+    ask(Task(out / "approvals", {**settings, "annotator": annotator.model_dump(mode="json")}, given, journal))
+    name = "points/000000"
+    add_point(home / name, [out / "scores" / name, out / "approvals" / name], out / name)
+    return out / name
 
 
-def approved(home: Path, out: Path, rater: Annotator) -> Mapping[str, pd.Series]:
+def approved(home: Path, out: Path, annotator: Annotator) -> Mapping[str, pd.Series]:
     """Approvals of the samples in each style."""
-    table = read_table(scored(home, out, rater) / "approvals.parquet", "approvals")
+    table = read_table(asked(home, out, annotator) / "approvals.parquet", "approvals")
     return dict(iter(table.groupby("sample_id")["approval"]))
 
 
-def test_a_rater_who_pays_for_confidence_is_convinced_by_it_and_one_who_checks_is_not(
+def test_an_annotator_who_pays_for_confidence_is_convinced_by_it_and_one_who_checks_is_not(
     home: Path, tmp_path: Path
 ) -> None:
     surface = Surface(agreement=0.0, confidence=3.0)
@@ -98,8 +105,8 @@ def test_a_rater_who_pays_for_confidence_is_convinced_by_it_and_one_who_checks_i
 
 def test_value_is_what_it_was_when_the_pairs_were_labelled(home: Path, tmp_path: Path) -> None:
     """P = sigmoid(margin in s.d. of gold on the labelled pairs / temperature), whatever these samples are."""
-    rater = PartialVerification(verification_rate=1.0, temperature=2.0)
-    folder = scored(home, tmp_path, rater)
+    annotator = PartialVerification(verification_rate=1.0, temperature=2.0)
+    folder = asked(home, tmp_path, annotator)
     scores = read_table(folder / "scores.parquet", "scores")
     gold = scores[scores["scorer"] == "gold"].set_index(KEY)["value"]
     approvals = read_table(folder / "approvals.parquet", "approvals").set_index(KEY)["approval"]
@@ -114,38 +121,47 @@ def test_value_is_what_it_was_when_the_pairs_were_labelled(home: Path, tmp_path:
 def test_only_prompts_with_a_known_right_answer_and_at_most_a_belief_are_asked_about(
     home: Path, tmp_path: Path
 ) -> None:
-    table = read_table(scored(home, tmp_path, FlipNoise()) / "approvals.parquet", "approvals")
-    items = built_world.BuiltWorld(home).prompts("eval").set_index("item_id").loc[table["item_id"]]
+    table = read_table(asked(home, tmp_path, FlipNoise()) / "approvals.parquet", "approvals")
+    items = opened(home).prompts("eval").set_index("item_id").loc[table["item_id"]]
     assert set(items["condition"]) == {"neutral", "wrong"} and (items["exposure"] == "known").all()
     assert items["answerable"].astype(bool).all() and not items["contested"].astype(bool).any()
     assert set(table["sample_id"]) == set(STYLED)
 
 
-@pytest.mark.parametrize("rater", DOSED.values(), ids=DOSED)
+@pytest.mark.parametrize("annotator", DOSED.values(), ids=DOSED)
 def test_every_annotator_can_be_asked_in_the_world_with_all_tasks_on(
-    home: Path, tmp_path: Path, rater: Annotator
+    home: Path, tmp_path: Path, annotator: Annotator
 ) -> None:
-    seen = approved(home, tmp_path, rater)
+    seen = approved(home, tmp_path, annotator)
     np.testing.assert_allclose(seen["right"], 0.5)
     assert all(each.between(0, 1).all() and each.notna().all() for each in seen.values())
 
 
-def test_without_a_rater_nothing_is_written(home: Path, tmp_path: Path) -> None:
-    folder = scored(home, tmp_path, None)
-    assert [file.name for file in folder.iterdir()] == ["scores.parquet"]
+def test_where_no_right_answer_is_known_nobody_is_asked(home: Path, tmp_path: Path) -> None:
+    nothing = WORLD.matched_completions(opened(home).prompts("eval")).iloc[:0]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(QuizWorld, "matched_completions", lambda *_: nothing)
+        folder = asked(home, tmp_path, FlipNoise())
+    written = {file.stem for file in folder.iterdir()}
+    assert written == {"samples", "outcomes", "scores"}
 
 
-def test_raters_are_asked_about_policies_trained_on_their_labels_alone() -> None:
+def asks(scores: Scored) -> list[str]:
+    """Types of the annotators that are asked about samples."""
+    return [stage.settings["annotator"]["type"] for stage in scores.scores if stage.kind == "approvals"]
+
+
+def test_annotators_are_asked_about_policies_trained_on_their_labels_alone() -> None:
     proxies = {"starved": {"pairs": 60, "annotator": {"type": "engagement"}}, "ample": {"pairs": 300},
                "copy": {"copies_gold": True}}  # fmt: skip
     plan = planned(("proxies", proxies), ("runs.path.keep_weights", True))
-    kinds = {"starved": "engagement", "ample": "partial_verification", "copy": None}
+    kinds = {"starved": ["engagement"], "ample": ["partial_verification"], "copy": []}
     for run in plan.runs:
-        for stage in [run.score, *(run.between or ())[1:]]:
-            asked = stage.identity.settings.get("annotator", {}).get("type")
-            assert asked == kinds[run.row["proxy"]]
-            assert ("values" in stage.inputs) == (asked is not None) and stage.gold_side
-        assert "annotator" not in run.train.identity.settings and "values" not in run.train.inputs
-    assert plan.pool and "annotator" not in plan.pool[1].identity.settings
+        for scored in filter(None, (run.points, run.between)):
+            assert asks(scored) == kinds[run.row["proxy"]]
+            for stage in scored.scores:
+                assert ("line" in stage.inputs) == (stage.kind == "approvals") <= stage.gold_side
+        assert "annotator" not in run.train.settings and not {"values", "line"} & set(run.train.inputs)
+    assert plan.pool and plan.reference and not asks(plan.pool) and not asks(plan.reference)
     text = planned(("world", {"type": "text", "path": "org/data"}), ("annotator", {"type": "bradley_terry"}))
-    assert not any("annotator" in run.score.identity.settings for run in text.runs), "no right answers there"
+    assert text.runs and not any(asks(run.points) for run in text.runs), "no right answers there"

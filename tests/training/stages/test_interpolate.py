@@ -9,6 +9,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from drawn_worlds import inputs as world_inputs
+from drawn_worlds import opened
 from rollouts import METHODS, Silent, job, make_home
 
 from analysis.records.contracts import read_json
@@ -19,7 +21,6 @@ from training.sampling.sample import load_policy
 from training.stages.interpolate import EVALUATIONS, TOLERANCE, Checkpoint, Line, interpolate, mean_kl, place
 from training.stages.task import Task
 from training.streams import stream
-from training.worlds.built_world import BuiltWorld
 
 WANTED = [0.03, 0.1, 0.2]
 SEED = stream(0, "observe")
@@ -82,7 +83,7 @@ def test_a_kl_that_is_jumped_over_is_given_up() -> None:
 
 def line(home: Path, run: Path, out: Path) -> tuple[Line, list[Checkpoint]]:
     reference = load_policy(home / "reference")
-    observer = Observer(out, BuiltWorld(home / "world"), reference, seed=SEED, batch_size=64)
+    observer = Observer(out, opened(home / "world"), reference, seed=SEED, batch_size=64)
     steps = sorted(int(point.name) for point in (run / "points").iterdir())
     samples = [pd.read_parquet(run / "points" / f"{step:06d}" / "samples.parquet") for step in steps]
     path = [Checkpoint(s, mean_kl(table, observer.items)) for s, table in zip(steps, samples, strict=True)]
@@ -118,7 +119,7 @@ def task(home: Path, run: Path, out: Path) -> Task:
     (out.parent / "reference").mkdir(exist_ok=True)
     if not (out.parent / "reference" / "model").exists():
         (out.parent / "reference" / "model").symlink_to(home / "reference")
-    inputs = {"world": home / "world", "reference": out.parent / "reference", "policy": run}
+    inputs = {**world_inputs(home / "world"), "reference": out.parent / "reference", "policy": run}
     settings = {"seed": 0, "batch_size": 64, "kl": [*WANTED, 1000.0]}
     return Task(out, settings, inputs, Silent())  # type: ignore[arg-type]
 
@@ -128,7 +129,7 @@ def test_every_kl_that_the_path_reached_is_met_and_no_other(home: Path, run: Pat
     interpolate(work)
     rows = read_json(work.out / "between.json")["points"]
     assert [row["kl"] for row in rows] == WANTED, "1000 nats are beyond the path"
-    items = BuiltWorld(home / "world").prompts("eval")
+    items = opened(home / "world").prompts("eval")
     for row in rows:
         samples = pd.read_parquet(work.out / "points" / f"{row['point']:06d}" / "samples.parquet")
         assert abs(mean_kl(samples, items) / row["kl"] - 1) <= TOLERANCE
@@ -146,9 +147,7 @@ def test_weights_that_could_not_be_written_leave_no_point(
 ) -> None:
     """A disk that fills up, or a kill, half-way through a file: neither weights nor point, then both."""
     reference = load_policy(home / "reference")
-    observer = Observer(
-        tmp_path, BuiltWorld(home / "world"), reference, seed=0, batch_size=64, keep_weights=True
-    )
+    observer = Observer(tmp_path, opened(home / "world"), reference, seed=0, batch_size=64, keep_weights=True)
 
     def torn(_: object, path: str) -> None:
         Path(path).write_bytes(b"half")

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 import torch
+from drawn_worlds import inputs
 from rollouts import job, make_home, method
 from safetensors.torch import load_file, save_file
 
-from reward_models.gold import Programmatic
 from training.errors import Diverged
-from training.stages.score import Scorer
-from training.worlds.built_world import BuiltWorld
+from training.follow.points import add_point
+from training.stages.score import score_points
+from training.stages.task import Task
+from training.store.journal import Journal
+
+PROXY = "proxy/ample/0"
 
 
 @pytest.fixture(scope="module")
@@ -24,19 +29,42 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-def scorer(home: Path, proxy: Path) -> Scorer:
-    return Scorer(BuiltWorld(home / "world"), Programmatic(), home, {"proxy/ample/0": proxy}, 64)
+def scored(home: Path, out: Path, scorer: str, **settings: Any) -> Path:
+    """Folder of the points as the stage leaves them; the scorer's model is `out`/given, if it needs one."""
+    models = {"gold": {"gold": out / "given"}, PROXY: {"proxy": out / "given"}}.get(scorer, {})
+    given = {**inputs(home / "world"), "samples": home / "run", **models}
+    folder = out / scorer
+    task = Task(folder, {"batch_size": 64, "scorer": scorer, **settings}, given, Journal(out / "journal"))
+    score_points(task)
+    return folder / "points"
 
 
-def test_every_sample_is_scored_by_every_scorer(home: Path, tmp_path: Path) -> None:
-    point = home / "run" / "points" / "000001"
-    scorer(home, home / "proxy").score(point, BuiltWorld(home / "world").prompts("eval"), tmp_path)
-    scores = pd.read_parquet(tmp_path / "scores.parquet")
-    samples = pd.read_parquet(point / "samples.parquet")
-    for name in ("gold", "oracle", "proxy/ample/0"):
-        assert set(scores[scores["scorer"] == name]["item_id"]) == set(samples["item_id"])
-    wide = scores.pivot(index=["item_id", "sample_id"], columns="scorer", values="value")
-    assert (wide["gold"] == wide["oracle"]).all()  # the programmatic gold is the oracle
+def give(proxy: Path, out: Path) -> None:
+    """Make the model in a folder the one that `scored` reads."""
+    (out / "given").mkdir()
+    (out / "given" / "model").symlink_to(proxy)
+
+
+def test_every_sample_of_every_point_is_scored_by_every_scorer(home: Path, tmp_path: Path) -> None:
+    give(home / "proxy", tmp_path)
+    folders = [
+        scored(home, tmp_path, "gold", gold={"type": "programmatic"}),
+        scored(home, tmp_path, "oracle"),
+        scored(home, tmp_path, PROXY),
+    ]
+    points = sorted((home / "run" / "points").iterdir())
+    assert [point.name for point in points] == ["000000", "000001"]
+    for point in points:
+        record = tmp_path / "record" / point.name
+        add_point(point, [folder / point.name for folder in folders], record)
+        samples, scores = (pd.read_parquet(record / f"{name}.parquet") for name in ("samples", "scores"))
+        assert (record / "samples.parquet").samefile(point / "samples.parquet")
+        for name in ("gold", "oracle", PROXY):
+            assert set(scores[scores["scorer"] == name]["item_id"]) == set(samples["item_id"])
+        assert len(scores) == 3 * len(samples)
+        wide = scores.pivot(index=["item_id", "sample_id"], columns="scorer", values="value")
+        assert (wide["gold"] == wide["oracle"]).all()  # the programmatic gold is the oracle
+        assert wide[PROXY].nunique() > 2
 
 
 def test_a_score_that_is_not_finite_stops_and_names_scorer_and_point(home: Path, tmp_path: Path) -> None:
@@ -47,7 +75,7 @@ def test_a_score_that_is_not_finite_stops_and_names_scorer_and_point(home: Path,
     weights = load_file(broken / "model.safetensors")
     weights["score.weight"] = torch.full_like(weights["score.weight"], float("nan"))
     save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
-    items = BuiltWorld(home / "world").prompts("eval")
-    with pytest.raises(Diverged, match="proxy/ample/0 gave 000001 a value that is not a finite number"):
-        scorer(home, broken).score(home / "run" / "points" / "000001", items, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+    give(broken, tmp_path)
+    with pytest.raises(Diverged, match="proxy/ample/0 gave 000000 a value that is not a finite number"):
+        scored(home, tmp_path, PROXY)
+    assert not list(tmp_path.rglob("scores.parquet"))

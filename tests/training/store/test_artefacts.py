@@ -6,6 +6,7 @@ import errno
 import multiprocessing
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ import pytest
 
 from training.errors import UserError
 from training.store import atomic
-from training.store.artefacts import MANIFEST, Building, Identity, Store
+from training.store.artefacts import MANIFEST, TRACES, Artefact, Building, Identity, Store
 from training.store.lock import locked
 
-SFT = Identity("sft", {"sft": {"learning_rate": 0.001, "steps": 10}}, {"world": "w0"}, "c0", "policy")
+SFT = Identity(
+    "sft", {"sft": {"learning_rate": 0.001, "steps": 10}}, {"world": "w0"}, {"module": "c0"}, "policy"
+)
 
 
 def write_two_files(building: Building) -> dict[str, Any]:
@@ -25,18 +28,20 @@ def write_two_files(building: Building) -> dict[str, Any]:
     return {"accuracy": 0.75}
 
 
-def must_not_build(building: Building) -> None:
-    pytest.fail(f"built {building.identity.name} again")
+def built(store: Store, identity: Identity = SFT, wait: bool = True) -> Artefact:
+    """The artefact, with two files in it, made unless it is there."""
+    with store.begin(identity, wait) as building:
+        return building.artefact or building.commit(write_two_files(building))
 
 
 @pytest.mark.parametrize(
     "changed",
     [
-        Identity("rm", SFT.settings, SFT.inputs, "c0"),
-        Identity("sft", {"sft": {"learning_rate": 0.001, "steps": 11}}, SFT.inputs, "c0"),
-        Identity("sft", SFT.settings, {"world": "w1"}, "c0"),
-        Identity("sft", SFT.settings, {"place": "w0"}, "c0"),
-        Identity("sft", SFT.settings, SFT.inputs, "c1"),
+        Identity("rm", SFT.settings, SFT.inputs, {"module": "c0"}),
+        Identity("sft", {"sft": {"learning_rate": 0.001, "steps": 11}}, SFT.inputs, {"module": "c0"}),
+        Identity("sft", SFT.settings, {"world": "w1"}, {"module": "c0"}),
+        Identity("sft", SFT.settings, {"place": "w0"}, {"module": "c0"}),
+        Identity("sft", SFT.settings, SFT.inputs, {"module": "c1"}),
     ],
 )
 def test_everything_that_makes_an_artefact_changes_its_id(changed: Identity) -> None:
@@ -44,7 +49,9 @@ def test_everything_that_makes_an_artefact_changes_its_id(changed: Identity) -> 
 
 
 def test_order_of_keys_and_label_do_not_change_the_id() -> None:
-    other = Identity("sft", {"sft": {"steps": 10, "learning_rate": 1e-3}}, {"world": "w0"}, "c0", "other")
+    other = Identity(
+        "sft", {"sft": {"steps": 10, "learning_rate": 1e-3}}, {"world": "w0"}, {"module": "c0"}, "other"
+    )
     assert other.id == SFT.id
 
 
@@ -61,10 +68,12 @@ def test_a_stage_name_cannot_be_a_path(stage: str) -> None:
 
 
 def test_an_artefact_is_built_once_and_keeps_what_made_it(tmp_path: Path) -> None:
-    built = Store(tmp_path).do(SFT, write_two_files)
-    found = Store(tmp_path).do(SFT, must_not_build)
-    assert found.path == built.path and found.id == SFT.id and found.meta == {"accuracy": 0.75}
-    assert found.manifest == built.manifest
+    made = built(Store(tmp_path))
+    with Store(tmp_path).begin(SFT) as building:
+        assert building.artefact is not None, "it would be built again"
+    found = Store(tmp_path).find(SFT)
+    assert found is not None and found.path == made.path and found.meta == {"accuracy": 0.75}
+    assert found.manifest == made.manifest and found.manifest["id"] == SFT.id
     assert found.manifest["identity"] == SFT.document
     assert sorted(found.manifest["files"]) == ["deep/card.json", "weights.bin"]
     assert "numpy" in found.manifest["packages"]
@@ -86,40 +95,69 @@ def truncate(path: Path) -> None:
 def test_damage_is_found_set_aside_and_repaired(
     tmp_path: Path, name: str, harm: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    victim = Store(tmp_path).do(SFT, write_two_files).path / name
+    victim = built(Store(tmp_path)).path / name
     victim.chmod(0o644)
     harm(victim)
     store = Store(tmp_path)
-    assert store.why(SFT).startswith(f"damaged ({name} ") and victim.parent.exists()
+    assert store.peek(SFT) is None and victim.parent.exists()
+    assert store.state(SFT).startswith(f"damaged ({name} ") and victim.parent.exists()
     assert store.find(SFT) is None
     assert len(caplog.messages) == 1 and name in caplog.text
     assert len(list((tmp_path / "damaged").iterdir())) == 1
-    store.do(SFT, write_two_files)
-    assert Store(tmp_path).why(SFT) == "reused"
+    built(store)
+    assert Store(tmp_path).peek(SFT) is not None
 
 
-def test_a_dry_run_explains_itself(tmp_path: Path) -> None:
+def test_what_is_not_there_is_missing_or_unfinished(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    assert store.why(SFT) == "never run"
-    store.do(SFT, write_two_files)
-    assert store.why(SFT) == "reused"
-    settings = {"sft": {"learning_rate": 0.002, "steps": 10}, "mitigation": {"type": "cap"}}
-    changed = Identity("sft", settings, {"world": "w1"}, "c1", "policy")
-    assert store.why(changed) == (
-        'mitigation.type (unset) -> "cap"; sft.learning_rate 0.001 -> 0.002; '
-        "input `world` changed; code changed"
-    )
-    assert store.why(Identity("sft", settings, label="another")) == "never run"
-    with pytest.raises(KeyboardInterrupt), store.begin(changed):
+    assert store.peek(SFT) is None and store.state(SFT) == "missing"
+    with pytest.raises(KeyboardInterrupt), store.begin(SFT):
         raise KeyboardInterrupt
-    assert store.why(changed) == "unfinished"
+    assert store.peek(SFT) is None and store.state(SFT) == "unfinished"
 
 
-def test_explanations_refer_to_the_latest_sibling(tmp_path: Path) -> None:
+def test_what_differs_from_an_older_identity_is_said_in_words() -> None:
+    settings = {"sft": {"learning_rate": 0.002, "steps": 10}, "mitigation": {"type": "cap"}}
+    code = {"training.stages.sft": "c1", "torch": "9.9"}
+    changed = Identity("sft", settings, {"world": "w1"}, code, "policy")
+    old = {**SFT.document, "code": {"training.stages.sft": "c0"}}
+    assert changed.changes_since(old) == (
+        'mitigation.type (unset) -> "cap"; sft.learning_rate 0.001 -> 0.002; '
+        "input `world` changed; code of training.stages.sft changed; torch unused -> 9.9"
+    )
+    assert SFT.changes_since(SFT.document) == ""
+
+
+def test_manifests_are_listed_from_the_latest_on(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    for steps in (1, 3, 2):
-        store.do(Identity("sft", {"steps": steps}), write_two_files)
-    assert store.why(Identity("sft", {"steps": 9})) == "steps 2 -> 9"
+    made = [built(store, Identity("sft", {"steps": steps})) for steps in (1, 3, 2)]
+    (made[0].path / MANIFEST).chmod(0o644)
+    (made[0].path / MANIFEST).write_text("torn")
+    assert [manifest["identity"]["settings"] for manifest in store.manifests()] == [
+        {"steps": 2},
+        {"steps": 3},
+    ]
+
+
+def test_equal_files_are_equal_content_whatever_made_them(tmp_path: Path) -> None:
+    """Also with other times of their making; another byte, another name or one file more is other content."""
+    first = built(Store(tmp_path))
+    alike = built(Store(tmp_path), Identity("sft", {"steps": 3}))
+    assert alike.content == first.content and alike.path != first.path
+
+    def content(number: int, change: Callable[[Path], None]) -> str:
+        with Store(tmp_path).begin(Identity("other", {"number": number})) as building:
+            write_two_files(building)
+            change(building.path)
+            return building.commit().content
+
+    assert content(0, lambda folder: [(folder / name).write_text("{}") for name in TRACES]) == first.content  # type: ignore[arg-type, return-value]
+    others = {
+        content(1, lambda folder: flip(folder / "weights.bin")),
+        content(2, lambda folder: (folder / "weights.bin").rename(folder / "weights")),  # type: ignore[arg-type, return-value]
+        content(3, lambda folder: atomic.write_bytes(folder / "more", b"")),
+    }
+    assert len(others - {first.content}) == 3
 
 
 def test_an_interrupted_stage_finds_its_partial_work(tmp_path: Path) -> None:
@@ -142,14 +180,14 @@ def test_links_out_of_an_artefact_are_refused(tmp_path: Path) -> None:
 def test_an_artefact_from_the_future_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as future:
         future.setattr("training.store.artefacts.SCHEMA", 99)
-        path = Store(tmp_path).do(SFT, write_two_files).path
+        path = built(Store(tmp_path)).path
     with pytest.raises(UserError, match="newer version"):
         Store(tmp_path).find(SFT)
     assert path.exists()
 
 
 @pytest.mark.parametrize("hard_links", [True, False])
-def test_files_are_linked_into_a_run_directory(
+def test_a_published_file_is_linked_into_records_in_place_of_an_older_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hard_links: bool
 ) -> None:
     def no_links(*_: Any) -> None:
@@ -157,20 +195,19 @@ def test_files_are_linked_into_a_run_directory(
 
     if not hard_links:
         monkeypatch.setattr(os, "link", no_links)
-    artefact = Store(tmp_path / "store").do(SFT, write_two_files)
-    run = tmp_path / "run"
-    atomic.write_json(run / "manifest.json", {})
-    atomic.write_bytes(run / "weights.bin", b"older")
-    for _ in range(2):
-        artefact.link_into(run)
-    files = sorted(path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file())
-    assert files == ["deep/card.json", "manifest.json", "weights.bin"]
-    assert (run / "weights.bin").samefile(artefact.path / "weights.bin") == hard_links
-    assert (run / "weights.bin").read_bytes() == (artefact.path / "weights.bin").read_bytes()
+    source = built(Store(tmp_path / "store")).path / "weights.bin"
+    target = tmp_path / "run" / "deep" / "weights.bin"
+    for older in (None, b"older"):
+        if older:
+            atomic.write_bytes(target, older)
+        atomic.link(source, target)
+        assert target.samefile(source) == hard_links
+        assert target.read_bytes() == source.read_bytes()
+        assert [path.name for path in target.parent.iterdir()] == ["weights.bin"]
 
 
 def test_published_files_are_read_only(tmp_path: Path) -> None:
-    artefact = Store(tmp_path).do(SFT, write_two_files)
+    artefact = built(Store(tmp_path))
     assert all(not path.stat().st_mode & 0o222 for path in artefact.path.rglob("*") if path.is_file())
 
 
@@ -188,11 +225,11 @@ def test_a_second_process_is_refused_or_waits(tmp_path: Path, caplog: pytest.Log
     assert held.wait(20)
     store = Store(tmp_path)
     with pytest.raises(UserError, match=f"{SFT.name} is in use by pid {owner.pid}"):
-        store.do(SFT, write_two_files, wait=False)
+        built(store, wait=False)
     release.set()
-    store.do(SFT, write_two_files)
+    built(store)
     owner.join()
-    assert store.why(SFT) == "reused"
+    assert Store(tmp_path).peek(SFT) is not None
 
 
 @pytest.mark.parametrize(
@@ -207,7 +244,7 @@ def test_a_disk_that_cannot_be_written_is_a_message(
 
     monkeypatch.setattr(os, "fsync", refuse)
     with pytest.raises(UserError, match=f"{words}.*{tmp_path}.*paths.store"):
-        Store(tmp_path).do(SFT, write_two_files)
+        built(Store(tmp_path))
 
 
 def test_a_full_disk_says_how_much_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from drawn_worlds import drawn, save
 from pydantic import ValidationError
 from tiny import language_model
 
 from reward_models.annotators.base import Judged
 from reward_models.annotators.surface import Surface
 from training.exact.enumeration import Enumeration
-from training.worlds import EnumerableWorld, built_world
+from training.worlds import EnumerableWorld
 from training.worlds.base import WorldData
 from training.worlds.enumerable import PRAISE
 
@@ -23,14 +24,13 @@ ROLES = {"gold", "pairs", "policy", "eval", "pool"}
 
 @pytest.fixture(scope="module")
 def data() -> WorldData:
-    return WORLD.build(seed=0, eval_items=10, pool_prompts=6)
+    return drawn(WORLD, seed=0, eval_items=10, pool_prompts=6)
 
 
 @pytest.fixture(scope="module")
 def enumeration(tmp_path_factory: pytest.TempPathFactory, data: WorldData) -> Enumeration:
     folder = tmp_path_factory.mktemp("world")
-    built_world.save(WORLD, data, folder)
-    return Enumeration.of(built_world.BuiltWorld(folder))
+    return Enumeration.of(save(WORLD, data, folder))
 
 
 # ---------------------------------------------------------------- items
@@ -46,13 +46,13 @@ def test_every_role_asks_every_prompt_with_equal_weight(data: WorldData) -> None
 
 def test_items_are_asked_as_often_as_wanted_but_never_too_seldom(data: WorldData) -> None:
     assert (len(data.prompts["eval"]), len(data.prompts["pool"])) == (10, 6)
-    assert len(WORLD.build(seed=0, eval_items=2, pool_prompts=0).prompts["eval"]) == WORLD.colours
+    assert len(drawn(WORLD, seed=0, eval_items=2, pool_prompts=0).prompts["eval"]) == WORLD.colours
 
 
 def test_every_colour_is_the_partner_of_one(data: WorldData) -> None:
     items = data.prompts["policy"]
     assert sorted(items["truth"]) == sorted(prompt.split()[0] for prompt in items["prompt"])
-    assert len({tuple(WORLD.build(s, 4, 0).prompts["policy"]["truth"]) for s in range(5)}) > 1
+    assert len({tuple(drawn(WORLD, s, 4, 0).prompts["policy"]["truth"]) for s in range(5)}) > 1
 
 
 def test_demonstrations_fit_and_follow_the_demonstrator(data: WorldData) -> None:
@@ -74,8 +74,7 @@ def test_demonstrations_fit_and_follow_the_demonstrator(data: WorldData) -> None
 @pytest.mark.parametrize(("colours", "longest"), [(2, 2), (4, 3), (3, 4)])
 def test_the_number_of_completions_is_foretold(tmp_path: Path, colours: int, longest: int) -> None:
     world = EnumerableWorld(colours=colours, max_completion_tokens=longest)
-    built_world.save(world, world.build(0, 4, 4), tmp_path)
-    tree = Enumeration.of(built_world.BuiltWorld(tmp_path)).tree
+    tree = Enumeration.of(save(world, drawn(world, 0, 4, 4), tmp_path)).tree
     assert len(tree.completions) == len(set(tree.completions)) == world.completions
     assert tree.vocabulary == world.vocabulary and tree.length.max() == longest
 

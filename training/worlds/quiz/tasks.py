@@ -50,7 +50,7 @@ class Tasks(Component):
     monitored_share: float = Field(0.5, ge=0, le=1)
     """Share of the tagged prompts that are monitored; the others are private."""
     contested_relations: int = Field(0, ge=0)
-    """The last so many relations are those on which groups of raters differ."""
+    """The last so many relations are those on which groups of annotators differ."""
 
     @property
     def total(self) -> float:

@@ -34,10 +34,10 @@ class Table:
         Raises UserError if there is no such column (with the nearest name) or a cell is not text.
         """
         if column not in self.frame:
-            names = [str(name) for name in self.frame.columns]
+            columns = [str(name) for name in self.frame.columns]
             raise UserError(
-                f"{key}: {self.name} has no column {column!r}; it has {', '.join(names)}"
-                f"{did_you_mean(column, names)}"
+                f"{key}: {self.name} has no column {column!r}; it has {', '.join(columns)}"
+                + did_you_mean(column, columns)
             )
         cells = self.frame[column]
         blank = cells.isna()
@@ -92,11 +92,16 @@ def read_table(path: str, selection: HubSelection) -> Table:
     file, where it would silently do nothing.
     """
     file = Path(path).expanduser()
-    is_local = file.exists() or path.endswith(SUFFIXES) or path.startswith(("/", "./", "../", "~"))
-    table = _read_local(file, path, selection) if is_local else _read_hub(path, selection)
+    table = _read_local(file, path, selection) if is_local(path) else _read_hub(path, selection)
     if table.frame.empty:
         raise UserError(f"world.path: {table.name} has no rows")
     return table
+
+
+def is_local(path: str) -> bool:
+    """Whether a path is one of this machine rather than an id of the Hugging Face Hub."""
+    written_so = path.endswith(SUFFIXES) or path.startswith(("/", "./", "../", "~"))
+    return written_so or Path(path).expanduser().exists()
 
 
 def is_unicode(text: str) -> bool:

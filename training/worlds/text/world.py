@@ -110,6 +110,10 @@ class TextWorld(World):
         """What `parse` counts."""
         return frozenset({"words", "repetition", "abstains"})
 
+    @property
+    def takes_pretrained_models(self) -> bool:
+        return self.tokenizer.type == "pretrained"
+
     def build(self, seed: int) -> WorldData:
         """Read, split, tokenise and shorten.
 

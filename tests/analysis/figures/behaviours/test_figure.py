@@ -62,7 +62,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Material:
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Material:
-    """What a quickstart leaves: two proxies, of whose raters nothing is known."""
+    """What a quickstart leaves: two proxies, of whose annotators nothing is known."""
     rates = {"starved": RATES["loud"], "ample": RATES["mild"]}
     folder = write_experiment(
         tmp_path_factory.mktemp("two"), behaviour=rates, pool=None, budgets=(), kl_grid=GRID, clusters=60
@@ -157,7 +157,7 @@ def test_where_nobody_is_known_to_be_unbiased_the_contrast_says_what_it_is(two: 
     assert labels(data) == ["starved: highest rate", "ample: agreement 0"]
     shifted = {"ample": {"annotator": "bradley_terry", "user_reliability": 0.9}}
     _, data = draw_soundly(NAME, altered(two, **shifted))
-    assert "ample: lowest rate" in labels(data), "unbiased raters of chosen prompts are a bias by itself"
+    assert "ample: lowest rate" in labels(data), "unbiased annotators of chosen prompts are a bias by itself"
 
 
 def test_what_cannot_be_drawn_is_refused_in_words(two: Material, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset
+from drawn_worlds import opened
 from rollouts import GENERATIONS, PROMPTS, STEPS, Silent, Spied, job, make_home, method, spy
 from tiny import EOS
 from trl import RLOOConfig, RLOOTrainer
@@ -23,7 +24,6 @@ from training.methods import kl_control
 from training.methods.trainers import rloo, training_run
 from training.methods.trainers.parts import SMALLEST_BETA
 from training.sampling.sample import load_policy
-from training.worlds.built_world import BuiltWorld
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_reward_functions_get_the_ids_as_sampled_with_their_end(run: Spied) -> N
 
 
 def test_prompt_ids_are_those_of_our_tokenizer(run: Spied, home: Path) -> None:
-    tokenizer = BuiltWorld(home / "world").tokenizer()
+    tokenizer = opened(home / "world").tokenizer()
     for rollout in run.rollouts:
         for prompt, row, mask in zip(
             rollout.prompts, rollout.batch["prompt_ids"], rollout.batch["prompt_mask"], strict=True
@@ -87,7 +87,7 @@ def test_prompt_ids_are_those_of_our_tokenizer(run: Spied, home: Path) -> None:
 
 
 def test_rewards_are_the_proxys_own_scores(run: Spied, home: Path) -> None:
-    rollout, tokenizer = run.rollouts[0], BuiltWorld(home / "world").tokenizer()
+    rollout, tokenizer = run.rollouts[0], opened(home / "world").tokenizer()
     prompt_ids = tokenizer(rollout.prompts)["input_ids"]
     scores = RewardModel.load(home / "proxy").score(
         [[*p, *c] for p, c in zip(prompt_ids, rollout.rewarded, strict=True)]
@@ -154,7 +154,7 @@ def _stock(home: Path, out: Path, **arguments: Any) -> RLOOTrainer:
             **arguments,
         ),  # fmt: skip
         train_dataset=Dataset.from_dict({"prompt": ["x"] * 4}),
-        processing_class=BuiltWorld(home / "world").tokenizer(),
+        processing_class=opened(home / "world").tokenizer(),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from drawn_worlds import opened
 from rollouts import METHODS, Silent, job, make_home
 from tiny import EOS, PAD
 from transformers import GPT2Config, GPT2LMHeadModel, Trainer
@@ -18,7 +19,6 @@ from trl import RewardConfig, RLOOConfig, SFTConfig
 from reward_models import bradley_terry
 from reward_models.backbone import Scratch
 from training.stages import sft
-from training.worlds.built_world import BuiltWorld
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def trainers(home: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     method's."""
     out = tmp_path_factory.mktemp("trainers")
     built: dict[str, Any] = {}
-    world = BuiltWorld(home / "world")
+    world = opened(home / "world")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Trainer, "train", lambda self, **_: built.setdefault(type(self).__name__, self))
         for name, method in METHODS.items():
@@ -123,7 +123,7 @@ def test_sft_learns_the_completion_and_its_end_from_the_ids_as_given(
     home: Path, trainers: dict[str, Any]
 ) -> None:
     """No text is joined or re-tokenised, nothing appended, and only completion tokens bear a loss."""
-    world, trainer = BuiltWorld(home / "world"), trainers["SFTTrainer"]
+    world, trainer = opened(home / "world"), trainers["SFTTrainer"]
     demonstrations, tokenizer = world.demonstrations(), world.tokenizer()
     for index in (0, 57):
         prompt, completion = (

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from drawn_worlds import drawn, save
 from judging import TYPES, dosed
 
-from reward_models.annotators import Oversight, PartialVerification, RaterGroups
+from reward_models.annotators import AnnotatorGroups, Oversight, PartialVerification
 from reward_models.annotators.base import Annotator
 from reward_models.annotators.surface import Surface
 from training.sampling import pairs
-from training.worlds import built_world
+from training.worlds.built_world import BuiltWorld
 from training.worlds.quiz import QuizWorld
 
 DOSED = dict(zip(TYPES, dosed(0.6), strict=True))
@@ -37,14 +38,13 @@ WORLD = QuizWorld.model_validate(
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> built_world.BuiltWorld:
+def world(tmp_path_factory: pytest.TempPathFactory) -> BuiltWorld:
     folder = tmp_path_factory.mktemp("world")
-    built_world.save(WORLD, WORLD.build(seed=0, eval_items=4, pool_prompts=4), folder)
-    return built_world.BuiltWorld(folder)
+    return save(WORLD, drawn(WORLD, seed=0, eval_items=4, pool_prompts=4), folder)
 
 
 @pytest.fixture(scope="module")
-def values(world: built_world.BuiltWorld) -> pd.DataFrame:
+def values(world: BuiltWorld) -> pd.DataFrame:
     """Pairs of whatever demonstrations say, valued by the oracle, as a table of valued pairs."""
     items = world.prompts("pairs")
     said = world.demonstrations()["completion"].sample(2 * COUNT, random_state=0)
@@ -89,7 +89,7 @@ def test_lapses_happen_where_nobody_monitors(values: pd.DataFrame) -> None:
 
 def test_groups_differ_on_contested_prompts_alone(values: pd.DataFrame) -> None:
     contested = values["contested"].to_numpy(bool)[::2]
-    one, two = (RaterGroups(share=share, weight=4.0) for share in (1.0, 0.0))
+    one, two = (AnnotatorGroups(share=share, weight=4.0) for share in (1.0, 0.0))
     assert preferred(one, values, "suits_one", contested) > 0.85
     assert preferred(two, values, "suits_two", contested) > 0.85
     for field in ("confident", "hedged"):

@@ -118,10 +118,7 @@ def test_slips_swap_single_words_at_the_rate_configured() -> None:
 
 
 def test_a_world_with_slips_differs_in_them_alone() -> None:
-    plain, slipping = (
-        QuizWorld(demonstrator=Demonstrator(slip=slip)).build(seed=0, eval_items=4, pool_prompts=4)
-        for slip in (0.0, 0.02)
-    )
+    plain, slipping = (QuizWorld(demonstrator=Demonstrator(slip=slip)).build(seed=0) for slip in (0.0, 0.02))
     one, other = plain.demonstrations, slipping.demonstrations
     assert one["prompt"].equals(other["prompt"])
     spoken = zip(one["completion"].str.split(), other["completion"].str.split(), strict=True)

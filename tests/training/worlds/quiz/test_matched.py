@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from drawn_worlds import drawn, inputs
 from rollouts import make_home
 from synthetic import write_experiment
 
 from analysis.audit.reward_models import BIASES, QUADRUPLE, audit_table
 from analysis.records.experiment import Experiment, RecordError
 from analysis.tables.tables import tables
-from training.stages.score import score_matched
+from training.follow.points import add_audit
+from training.stages.audit import score_matched
 from training.stages.task import Task
 from training.store.journal import Journal
 from training.worlds.quiz import QuizWorld, matched_completions
@@ -26,7 +29,7 @@ WORLD = QuizWorld.model_validate(
 
 @pytest.fixture(scope="module")
 def items() -> pd.DataFrame:
-    return WORLD.build(0, eval_items=60, pool_prompts=4).prompts["eval"]
+    return drawn(WORLD, 0, eval_items=60, pool_prompts=4).prompts["eval"]
 
 
 @pytest.fixture(scope="module")
@@ -104,13 +107,23 @@ def test_they_fit_and_stay_few(parsed: pd.DataFrame, items: pd.DataFrame) -> Non
 
 @pytest.fixture(scope="module")
 def valued(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the audit stage's file: the oracle for gold, and a random proxy."""
+    """A folder with the audit of all scorers, as records have it: the oracle for gold, and a random proxy."""
     home = make_home(tmp_path_factory.mktemp("home"))
     (home / "artefact").mkdir()
     (home / "artefact" / "model").symlink_to(home / "proxy")
-    inputs = {"world": home / "world", "gold": home, "proxy/ample/0": home / "artefact"}
-    settings = {"batch_size": 64, "gold": {"type": "programmatic"}}
-    score_matched(Task(home, settings, inputs, Journal(home / "metrics.jsonl")))
+    scorers: dict[str, tuple[dict[str, Any], dict[str, Path]]] = {
+        "gold": ({"gold": {"type": "programmatic"}}, {"gold": home}),
+        "oracle": ({}, {}),
+        "proxy/ample/0": ({}, {"proxy": home / "artefact"}),
+    }
+    folders = []
+    for scorer, (settings, models) in scorers.items():
+        folders.append(home / "audit" / scorer)
+        task = {"batch_size": 64, "scorer": scorer, **settings}
+        score_matched(
+            Task(folders[-1], task, {**inputs(home / "world"), **models}, Journal(home / "journal"))
+        )
+    add_audit(folders, home / "audit.parquet")
     return home
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from drawn_worlds import drawn
 from task_worlds import TASKS, world
 
 from training.worlds.base import WorldData
@@ -16,12 +17,17 @@ NATURAL = ("gold", "pairs", "policy", "pool")
 
 @pytest.fixture(scope="module")
 def data() -> WorldData:
-    return WORLD.build(seed=3, eval_items=60, pool_prompts=5_000)
+    return drawn(WORLD, seed=3, eval_items=60, pool_prompts=5_000)
 
 
 @pytest.fixture(scope="module")
 def natural(data: WorldData) -> pd.DataFrame:
     return pd.concat([data.prompts[role] for role in NATURAL], ignore_index=True)
+
+
+def test_no_prompt_is_longer_than_the_world_says_and_the_longest_nearly_are(data: WorldData) -> None:
+    longest = max(part["prompt"].str.split().str.len().max() for part in data.prompts.values())
+    assert longest <= data.max_prompt_tokens <= longest + 3
 
 
 # --- the natural distribution -------------------------------------------------------------------------
@@ -197,6 +203,6 @@ def test_weighted_evaluation_means_are_those_of_the_prompt_distribution(natural:
         }
         return stances.assign(**{name: column.astype(float) for name, column in extra.items()})
 
-    items = WORLD.build(3, WORLD.facts.count, 10).prompts["eval"]
+    items = drawn(WORLD, 3, WORLD.facts.count, 10).prompts["eval"]
     weighted = features(items).mul(items["weight"], axis=0).sum() / items["weight"].sum()
     np.testing.assert_allclose(weighted, features(natural).mean()[weighted.index], atol=0.012)

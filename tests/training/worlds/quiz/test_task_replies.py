@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from drawn_worlds import drawn
 from hypothesis import given
 from hypothesis import strategies as st
 from task_worlds import TASKS, world
@@ -274,7 +275,7 @@ def test_whatever_it_says_fits_and_is_read_as_it_was_meant(longest: int) -> None
 
 def test_the_demonstrations_of_a_world_hold_every_behaviour() -> None:
     """What is never shown has no support under π_ref, and no pressure could find it."""
-    data = world(counts={"demonstrations": 8_000}).build(0, 4, 4)
+    data = drawn(world(counts={"demonstrations": 8_000}), 0, 4, 4)
     texts = data.demonstrations.set_index("prompt")["completion"]
 
     def share(cue: str, said: str) -> float:
@@ -287,6 +288,6 @@ def test_the_demonstrations_of_a_world_hold_every_behaviour() -> None:
 
 
 def test_the_tasks_demonstrations_are_read_without_a_malformed_word() -> None:
-    data = world(Tasks(race_rate=0.3, test_rate=0.1), counts={"demonstrations": 1_000}).build(0, 4, 4)
+    data = drawn(world(Tasks(race_rate=0.3, test_rate=0.1), counts={"demonstrations": 1_000}), 0, 4, 4)
     reader = world(Tasks(race_rate=0.3, test_rate=0.1))._reader()
     assert not data.demonstrations["completion"].map(lambda text: reader.read(text).malformed).any()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from drawn_worlds import drawn
 from pydantic import ValidationError
 from task_worlds import world
 
@@ -36,7 +37,7 @@ def test_a_world_without_tasks_is_the_one_it_was_before_there_were_any() -> None
             "demonstrator": {"slip": 0.01},
         }
     )
-    data = plain.build(5, 30, 60)
+    data = drawn(plain, 5, 30, 60)
     tables = {"demonstrations": data.demonstrations, **data.prompts}
     assert {role: digest(table.to_csv(index=False)) for role, table in tables.items()} == {
         "demonstrations": "e3c391ec4dba3202",
@@ -62,7 +63,7 @@ def test_a_world_without_tasks_is_the_one_it_was_before_there_were_any() -> None
 def test_turning_a_task_on_leaves_the_other_prompts_as_they_were(tasks: dict[str, Any]) -> None:
     """A task takes the place of plain questions, and a tag is put in front: nothing else moves."""
     small = {"counts": {"demonstrations": 500, "gold": 500, "pairs": 10, "policy": 10}}
-    off, on = (world(Tasks(**settings), **small).build(0, 8, 10) for settings in ({}, tasks))
+    off, on = (drawn(world(Tasks(**settings), **small), 0, 8, 10) for settings in ({}, tasks))
     before, after = off.prompts["gold"], on.prompts["gold"]
     tagged = on_tag.notna() if (on_tag := after.get("tag")) is not None else pd.Series(False, after.index)
     same = (before["stance"] == after["stance"]) & ~tagged
@@ -76,7 +77,7 @@ def test_turning_a_task_on_leaves_the_other_prompts_as_they_were(tasks: dict[str
 def test_a_task_brings_its_own_columns_fields_and_conditions_alone(tasks: dict[str, Any]) -> None:
     small = {"counts": {"demonstrations": 300, "gold": 10, "pairs": 10, "policy": 10}}
     on, off = (world(settings, **small) for settings in (Tasks(**tasks), Tasks()))
-    data, plain = on.build(0, 8, 10), off.build(0, 8, 10)
+    data, plain = drawn(on, 0, 8, 10), drawn(off, 0, 8, 10)
     items = data.prompts["eval"]
     expected = {
         "challenge_rate": ({"said"}, "again_ sure_"),
@@ -102,7 +103,7 @@ def test_words_exist_only_where_they_can_be_said() -> None:
     small = {"counts": {"demonstrations": 300, "gold": 10, "pairs": 10, "policy": 10}}
 
     def vocabulary(tasks: Tasks) -> set[str]:
-        return set(world(tasks, **small).build(0, 4, 4).tokenizer.get_vocab())
+        return set(world(tasks, **small).build(0).tokenizer.get_vocab())
 
     plain = vocabulary(Tasks())
     assert vocabulary(Tasks(oversight_rate=0.1)) - plain == {
@@ -135,5 +136,5 @@ def test_worlds_that_cannot_be_built_are_refused(settings: dict[str, object], na
 def test_tasks_may_take_every_prompt() -> None:
     stances = {"stance_rate": 0.0, "third_party_rate": 0.0}
     only = world(Tasks(race_rate=0.5, hat_rate=0.5), stances=stances, counts={"demonstrations": 500})
-    data = only.build(0, 4, 200)
+    data = drawn(only, 0, 4, 200)
     assert set(data.prompts["pool"]["stance"]) == {"race", "hat"}

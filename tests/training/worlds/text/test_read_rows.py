@@ -162,7 +162,7 @@ def test_a_file_that_is_not_dialogues_is_refused_as_such(tmp_path: Path) -> None
     with pytest.raises(
         UserError, match=r"world\.format\.type=hh: no row .* 2 because the dialogues share no .*line 1\)"
     ):
-        text.build(0, 1, 1)
+        text.build(0)
 
 
 def test_a_format_refuses_columns_it_would_ignore() -> None:

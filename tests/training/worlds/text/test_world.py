@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from drawn_worlds import drawn
 from hypothesis import given
 from hypothesis import strategies as st
 from places import SHARED
@@ -64,7 +65,7 @@ def test_a_conversation_never_crosses_splits(tmp_path: Path) -> None:
             row(dialogue(f"Tell me  about RIVER {i} "), f" chosen {i} again"),
             row(dialogue(f"tell me about river {i}", "gladly", f"go on {i}"), f" chosen {i} on"),
         ]
-    data = world(write(tmp_path / "d.jsonl", records), max_prompt_tokens=200).build(3, 8, 8)
+    data = drawn(world(write(tmp_path / "d.jsonl", records), max_prompt_tokens=200), 3, 8, 8)
     home = {role: set(part["prompt"].map(family)) for role, part in splits(data).items()}
     assert sum(len(families) for families in home.values()) == len(set.union(*home.values()))
     assert all(home.values())
@@ -73,7 +74,7 @@ def test_a_conversation_never_crosses_splits(tmp_path: Path) -> None:
 def test_prompts_that_shortening_makes_equal_are_dropped_from_every_split(tmp_path: Path) -> None:
     long_ago = "a long story " * 30
     echo = [row(dialogue(f"{long_ago} {i}", "I see", "and then ?"), f" part {i}") for i in range(60)]
-    data = world(write(tmp_path / "d.jsonl", rows(200) + echo), max_prompt_tokens=60).build(0, 8, 8)
+    data = drawn(world(write(tmp_path / "d.jsonl", rows(200) + echo), max_prompt_tokens=60), 0, 8, 8)
     assert data.notes["dropped"]["all"]["the shortened prompt is in two splits"] == {
         "rows": 60,
         "first": "line 201",
@@ -86,7 +87,7 @@ def test_prompts_that_shortening_makes_equal_are_dropped_from_every_split(tmp_pa
 def test_items_are_unique_independent_and_in_record_form(tmp_path: Path) -> None:
     records = rows(150) + [row(dialogue("hello", "hi", f"and {i} ?"), f" reply {i}") for i in range(50)]
     for seed in range(6):  # the "hello" conversation lands in different splits
-        data = world(write(tmp_path / "d.jsonl", records + records)).build(seed, 10, 10)
+        data = drawn(world(write(tmp_path / "d.jsonl", records + records)), seed, 10, 10)
         for role, items in data.prompts.items():
             assert list(items.columns) == ["item_id", "cluster", "condition", "weight", "prompt"]
             assert items["item_id"].is_unique and items["prompt"].is_unique
@@ -97,7 +98,7 @@ def test_items_are_unique_independent_and_in_record_form(tmp_path: Path) -> None
 
 def test_the_seed_alone_decides_and_asking_for_more_items_keeps_the_others(tmp_path: Path) -> None:
     text = world(write(tmp_path / "d.jsonl", rows(300)))
-    small, large, other = text.build(0, 10, 10), text.build(0, 25, 20), text.build(1, 10, 10)
+    small, large, other = drawn(text, 0, 10, 10), drawn(text, 0, 25, 20), drawn(text, 1, 10, 10)
     assert list(large.prompts["eval"]["item_id"][:10]) == list(small.prompts["eval"]["item_id"])
     for role in ("gold", "pairs", "policy"):
         pd.testing.assert_frame_equal(small.prompts[role], large.prompts[role])
@@ -107,7 +108,7 @@ def test_the_seed_alone_decides_and_asking_for_more_items_keeps_the_others(tmp_p
 
 def test_shares_are_ratios_and_gold_may_be_empty(tmp_path: Path) -> None:
     shares = {"sft": 5.0, "gold": 0, "pairs": 2.0, "policy": 1.0, "eval": 1.0, "pool": 1.0}
-    data = world(write(tmp_path / "d.jsonl", rows(1000)), shares=shares).build(0, 50, 50)
+    data = drawn(world(write(tmp_path / "d.jsonl", rows(1000)), shares=shares), 0, 50, 50)
     assert data.preferences is None and data.prompts["gold"].empty
     assert len(data.demonstrations) == pytest.approx(500, abs=60)
     assert len(data.prompts["pairs"]) == pytest.approx(200, abs=45)
@@ -117,7 +118,7 @@ def test_preferences_and_demonstrations_are_the_files_own(tmp_path: Path) -> Non
     records = [{**r, "best": f" truly {i}"} for i, r in enumerate(rows(200))]
     by_prompt = {r["prompt"]: r for r in records}
     path = write(tmp_path / "d.jsonl", records)
-    data = world(path, format={"type": "pairs", "demonstration": "best"}).build(0, 8, 8)
+    data = drawn(world(path, format={"type": "pairs", "demonstration": "best"}), 0, 8, 8)
     for prompt, chosen, rejected in data.preferences[["prompt", "chosen", "rejected"]].itertuples(
         index=False
     ):
@@ -141,7 +142,7 @@ def test_senseless_rows_are_dropped_and_counted_with_their_place(tmp_path: Path)
         row(dialogue("half a smile ?"), " \ud83d"),
     ]
     path = write(tmp_path / "d.jsonl", records)
-    notes = world(path).build(0, 8, 8).notes
+    notes = world(path).build(0).notes
     dropped = notes["dropped"]["all"]
     assert notes["rows_read"] == 205
     assert dropped["a text is blank"] == {"rows": 2, "first": "line 201"}
@@ -155,11 +156,11 @@ def test_long_completions_are_dropped_only_where_they_are_used(tmp_path: Path) -
     """With 20 tokens for a completion, a long `rejected` costs gold its pair and no other split anything."""
     records = [row(r["prompt"], r["chosen"], " word" * 50) for r in rows(300)]
     text = world(write(tmp_path / "d.jsonl", records), shares={**EQUAL_SHARES, "gold": 0})
-    data = text.model_copy(update={"max_completion_tokens": 20}).build(0, 8, 8)
+    data = drawn(text.model_copy(update={"max_completion_tokens": 20}), 0, 8, 8)
     assert data.notes["dropped"] == {}
     with_gold = world(tmp_path / "d.jsonl", max_completion_tokens=20)
     with pytest.raises(UserError, match=r"gold split .* because rejected exceeds 20 tokens"):
-        with_gold.build(0, 8, 8)
+        with_gold.build(0)
 
 
 def test_limits_hold_in_tokens_and_leave_room_for_the_end(tmp_path: Path) -> None:
@@ -168,7 +169,7 @@ def test_limits_hold_in_tokens_and_leave_room_for_the_end(tmp_path: Path) -> Non
         for i in range(400)
     ]
     text = world(write(tmp_path / "d.jsonl", records), max_prompt_tokens=30, max_completion_tokens=12)
-    data = text.build(0, 8, 8)
+    data = drawn(text, 0, 8, 8)
 
     def tokens(text: str) -> int:
         return len(data.tokenizer(text)["input_ids"])
@@ -185,16 +186,16 @@ def test_a_prompt_keeps_the_longest_run_of_last_turns_that_fits(tmp_path: Path) 
     text = world(write(tmp_path / "d.jsonl", whole), tokenizer={"type": "bpe", "vocab_size": 258})  # bytes
     for kept, prompt in ((2, dialogue("three", "four", "five 100")), (1, dialogue("five 100"))):
         limit = len(prompt)
-        data = text.model_copy(update={"max_prompt_tokens": limit}).build(0, 8, 8)
+        data = drawn(text.model_copy(update={"max_prompt_tokens": limit}), 0, 8, 8)
         for part in splits(data).values():
             assert (part["prompt"].str.count(HUMAN) == kept).all()
             assert part["prompt"].str.startswith(HUMAN).all() and part["prompt"].str.endswith(ASSISTANT).all()
     with pytest.raises(UserError, match=r"200 because the prompt's last turn exceeds 20 tokens"):
-        text.model_copy(update={"max_prompt_tokens": 20}).build(0, 8, 8)
+        text.model_copy(update={"max_prompt_tokens": 20}).build(0)
 
 
 def test_max_rows_draws_at_random(tmp_path: Path) -> None:
-    data = world(write(tmp_path / "d.jsonl", rows(1000)), max_rows=300).build(0, 8, 8)
+    data = drawn(world(write(tmp_path / "d.jsonl", rows(1000)), max_rows=300), 0, 8, 8)
     numbers = [
         int(p.split("what is ")[1].split()[0]) for part in splits(data).values() for p in part["prompt"]
     ]
@@ -204,15 +205,15 @@ def test_max_rows_draws_at_random(tmp_path: Path) -> None:
 def test_too_few_prompts_are_refused_with_numbers(tmp_path: Path) -> None:
     text = world(write(tmp_path / "d.jsonl", rows(120)))
     with pytest.raises(
-        UserError, match=r"world\.shares\.eval: .* has \d+ usable rows, 500 are asked for"
+        UserError, match=r"world\.shares\.eval: .* has \d+ usable rows, and 500 are asked for"
     ) as error:
-        text.build(0, 500, 8)
+        drawn(text, 0, 500, 8)
     assert "measure.items" in str(error.value)
     with pytest.raises(UserError, match=r"world\.shares\.pool: .*best_of_n\.prompts"):
-        text.build(0, 8, 500)
+        drawn(text, 0, 8, 500)
     for seed in range(4):  # with two rows, a different split is empty under each seed, SFT among them
-        with pytest.raises(UserError, match=r"world\.shares\.\w+: the \w+ split of .* has 0 usable rows"):
-            world(write(tmp_path / "d.jsonl", rows(2))).build(seed, 0, 0)
+        with pytest.raises(UserError, match=r"world\.shares\.\w+: the \w+ split of .* has no usable row"):
+            world(write(tmp_path / "d.jsonl", rows(2))).build(seed)
 
 
 # --- tokens -----------------------------------------------------------------------------------------
@@ -221,7 +222,7 @@ def test_too_few_prompts_are_refused_with_numbers(tmp_path: Path) -> None:
 def test_the_tokenizer_sees_the_sft_split_alone(tmp_path: Path) -> None:
     records = rows(300)
     text = world(write(tmp_path / "d.jsonl", records))
-    before = text.build(0, 8, 8)
+    before = drawn(text, 0, 8, 8)
     sft = set(before.demonstrations["prompt"])
     for record in records:
         if record["prompt"] not in sft:
@@ -229,16 +230,13 @@ def test_the_tokenizer_sees_the_sft_split_alone(tmp_path: Path) -> None:
         else:
             record["rejected"] = " vjvjvj" * 3  # not a demonstration either
     write(tmp_path / "d.jsonl", records)
-    assert (
-        text.build(0, 8, 8).tokenizer.backend_tokenizer.to_str()
-        == before.tokenizer.backend_tokenizer.to_str()
-    )
+    assert text.build(0).tokenizer.backend_tokenizer.to_str() == before.tokenizer.backend_tokenizer.to_str()
 
 
 def test_prompt_and_completion_ids_concatenate_to_those_of_the_dialogue(tmp_path: Path) -> None:
     """So the text a model was trained on, the ids it samples and the ids that are scored are the same."""
-    data = world(write(tmp_path / "d.jsonl", rows(300)), tokenizer={"type": "bpe", "vocab_size": 500}).build(
-        0, 8, 8
+    data = drawn(
+        world(write(tmp_path / "d.jsonl", rows(300)), tokenizer={"type": "bpe", "vocab_size": 500}), 0, 8, 8
     )
     encode, decode = data.tokenizer.encode, data.tokenizer.decode
     for prompt, chosen in data.preferences[["prompt", "chosen"]].itertuples(index=False):
@@ -284,7 +282,7 @@ def test_a_dumped_config_builds_the_same_world(tmp_path: Path) -> None:
 @pytest.mark.skipif(not HH.is_file(), reason="the HH-RLHF test split is not on this machine")
 def test_hh_rlhf_builds_quickly_and_without_overlap() -> None:
     started = time.perf_counter()
-    data = TextWorld.model_validate({"path": str(HH), "format": {"type": "hh"}}).build(0, 120, 96)
+    data = drawn(TextWorld.model_validate({"path": str(HH), "format": {"type": "hh"}}), 0, 120, 96)
     assert time.perf_counter() - started < 15
     assert data.notes["rows_read"] == 2312 and data.notes["demonstrations_altered_by_tokenizer"] == 0
     assert len(data.prompts["eval"]) == 120 and len(data.prompts["pool"]) == 96

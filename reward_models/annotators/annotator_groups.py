@@ -1,4 +1,4 @@
-"""Two groups of raters who want opposite things of the same contested prompts."""
+"""Two groups of annotators who want opposite things of the same contested prompts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import Field
 from reward_models.annotators.base import Annotator, Judged, present
 
 
-class RaterGroups(Annotator):
+class AnnotatorGroups(Annotator):
     """Labels from two groups with opposed values: P(a ≻ b) = Σ_g share_g·sigmoid((Δv + w·Δsuits_g)/T).
 
     A label does not say whose it is. A Bradley–Terry model of such a mixture orders completions by their
@@ -18,9 +18,9 @@ class RaterGroups(Annotator):
     arXiv:2312.08358), and not by mean utility: a small gain of many outweighs a large loss of few.
     """
 
-    type: Literal["rater_groups"] = "rater_groups"
+    type: Literal["annotator_groups"] = "annotator_groups"
     weight: float = Field(1.0, ge=0)
-    """w, what a completion that suits a rater's group is worth beside its value (gold s.d.); 0 is
+    """w, what a completion that suits an annotator's group is worth beside its value (gold s.d.); 0 is
     `bradley_terry`."""
     share: float = Field(0.5, ge=0, le=1)
     """Share of labels given by group one."""
