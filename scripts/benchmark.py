@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ import torch
 from transformers import AutoModelForSequenceClassification, PrinterCallback
 from trl import RLOOTrainer
 
-from reward_models.reward import write_scale
+from reward_models.reward import RewardModel, write_scale
 from training.config.load import load
 from training.config.schema import Experiment
 from training.engine.worker import prepare
@@ -138,11 +139,12 @@ def seams(watch: Stopwatch) -> Iterator[None]:
 
 def materials(config: Experiment, folder: Path) -> tuple[BuiltWorld, Path, Path]:
     """A world, a policy that speaks its language, and a proxy of the same shape (never fitted)."""
-    assert config.best_of_n
-    data = config.world.build(0, config.measure.items, config.best_of_n.prompts)
-    (folder / "world").mkdir()
-    save(config.world, data, folder / "world")
-    world = BuiltWorld(folder / "world")
+    for name in ("world", "eval"):
+        (folder / name).mkdir()
+    save(config.world, config.world.build(0), folder / "world")
+    world = BuiltWorld(folder / "world", {"eval": folder / "eval"})
+    items = config.world.measured("eval", config.measure.items, 0, lambda: world.set_aside("eval"))
+    items.to_parquet(folder / "eval" / "prompts.parquet")
     sft.train(
         folder / "reference",
         model=config.reference.model,
@@ -185,7 +187,7 @@ def blocks(config: Experiment, folder: Path) -> dict[str, list[Stopwatch]]:
     method = config.policy.model_copy(update={"learning_rate": 1e-12})
     watches: dict[str, list[Stopwatch]] = {"testbed": [], "stock": []}
     for number in range(BLOCKS):
-        both = [("testbed", rloo.train), ("stock", stock)]
+        both: list[tuple[str, Callable[..., None]]] = [("testbed", rloo.train), ("stock", stock)]
         for name, train in both if number % 2 == 0 else reversed(both):
             out = folder / f"{name}-{number}"
             out.mkdir()
@@ -193,7 +195,7 @@ def blocks(config: Experiment, folder: Path) -> dict[str, list[Stopwatch]]:
                 out=out,
                 world=world,
                 reference=reference,
-                proxy=proxy,
+                proxy=partial(RewardModel.load, proxy),
                 labels=None,
                 mitigation=None,
                 control=CONTROL,

@@ -114,8 +114,9 @@ def _run(
             state = executor.run()
             records.finish(state, "partial" if state.failed else "complete")
             _require_a_point(stages, state, records.folder, folder / "logs")
-            view.say("drawing the report, unless these records have one")
-            report(records.folder, store, [module_name(name) for name in config.plugins])
+            if config.report:
+                view.say("drawing the report, unless these records have one")
+                report(records.folder, store, [module_name(name) for name in config.plugins])
             observing.finish(state)
     except (KeyboardInterrupt, SystemExit) as stop:
         raise _interrupted(stop, records, stages, executor.state if executor else State()) from None
@@ -129,9 +130,11 @@ def _run(
         console.print(
             f"{folder} keeps its earlier, complete records; those of this run are in {place}", soft_wrap=True
         )
-    console.print(f"report: {place / REPORT}", soft_wrap=True)
+    page = place / REPORT if config.report else None
+    if page:
+        console.print(f"report: {page}", soft_wrap=True)
     reason = f"{failed} of {len(stages.stages)} stages failed; {_first_failure(stages, state)}"
-    return Outcome(1, place / REPORT, reason) if failed else Outcome(0, place / REPORT, "")
+    return Outcome(1, page, reason) if failed else Outcome(0, page, "")
 
 
 def _interrupted(stop: BaseException, records: Records, stages: Plan, state: State) -> Interrupted:

@@ -80,8 +80,8 @@ def best_of_n_error(
             note(name, (mean - truth) / np.maximum(1, np.abs(truth)))
     for prompt, drawn in large:
         measured = pool.rank(proxy[prompt][drawn]).kl(N[1:]).mean(axis=0)
-        truth = [exact.kl(law, laboratory.log_reference[prompt]) for law in _laws(laboratory, proxy, prompt)]
-        note("kl", measured / truth[1:] - 1)
+        kl = [exact.kl(law, laboratory.log_reference[prompt]) for law in _laws(laboratory, proxy, prompt)]
+        note("kl", measured / kl[1:] - 1)
     return worst
 
 
@@ -238,7 +238,7 @@ def test_gold_joined_by_order_is_caught(
     laboratory: Laboratory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def by_order(self: SampleKeys, frame: pd.DataFrame, where: Path) -> NDArray[np.intp]:
-        return frame.groupby("scorer").cumcount().to_numpy()
+        return np.asarray(frame.groupby("scorer").cumcount(), dtype=np.intp)
 
     monkeypatch.setattr(SampleKeys, "find", by_order)
     assert join_error(laboratory, scored_pool(laboratory, tmp_path)) > JOIN_TOLERANCE

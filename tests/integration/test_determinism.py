@@ -35,7 +35,7 @@ def test_one_worker_gives_the_same_bytes_as_two(smoke: Finished, home: Home) -> 
     proxies = [stage for stage in plan.stages if stage.kind == "proxy"]
     policies = [run.train for run in plan.runs]
     home.forget([*proxies, *of_policies(plan)])
-    result = home.run("--workers", "1")
+    result = home.run()
     reused = len(plan.stages) - 17
     assert result.returncode == 0 and f"17 stages run, {reused} reused" in result.stdout, result.stdout
     for stage in proxies:

@@ -15,7 +15,7 @@ SMALLER = (
     *("policy.steps=20", "policy.generations=16", "reference.sft.steps=80", "world.demonstrations=800"),
     *("measure.items=400", "measure.heldout_pairs=100", "proxies.flattered.pairs=300"),
     "pair_chunk=300",
-    *("best_of_n.prompts=40", "best_of_n.samples=64", "tracking.mode=disabled", "workers=1"),
+    *("best_of_n.prompts=40", "best_of_n.samples=64", "tracking.mode=disabled", "workers=1", "report=false"),
 )
 
 

@@ -23,7 +23,7 @@ from reward_models.gold.base import Completions
 from reward_models.reward import RewardModel, check_is_reward_model, write_scale
 
 WORDS = tokenizer(["a", "b", "c", "d", "good", "bad"])
-A, B, GOOD, BAD = (WORDS.convert_tokens_to_ids(word) for word in ("a", "b", "good", "bad"))
+A, B, GOOD, BAD = (WORDS.get_vocab()[word] for word in ("a", "b", "good", "bad"))
 SIZE = len(WORDS)
 
 
@@ -59,7 +59,12 @@ def test_equal_sequences_tie_exactly_and_are_scored_once(model: RewardModel, mon
     sequences = [ids for ids in random_sequences(9) for _ in range(3)]
     seen: list[Sequence[int]] = []
     batch = model._score_batch
-    monkeypatch.setattr(model, "_score_batch", lambda rows: (seen.extend(rows), batch(rows))[1])
+
+    def watched(rows: Sequence[Sequence[int]]) -> Any:
+        seen.extend(rows)
+        return batch(rows)
+
+    monkeypatch.setattr(model, "_score_batch", watched)
     rewards = model.score(sequences, batch_size=4).reshape(9, 3)
     assert (rewards == rewards[:, :1]).all() and len(np.unique(rewards[:, 0])) == 9
     assert sorted(seen) == sorted({tuple(ids) for ids in sequences})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import shutil
@@ -14,8 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 from places import CHECKOUT, SMOKE
 
+from analysis.records.experiment import Experiment
+from analysis.report.summary import summary
+from analysis.tables.tables import tables
+from training import cli
 from training.config.load import load
 from training.engine.plan import plan
 from training.engine.stage import Plan, Stage
@@ -32,7 +39,20 @@ def command(*arguments: str) -> list[str]:
 
 
 def overopt(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the command to its end, without a terminal."""
+    """Run the command to its end without a terminal, in this process: imports are paid for once."""
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        contextlib.chdir(CHECKOUT),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        pytest.raises(SystemExit) as exit_,
+    ):
+        cli.main(list(arguments))
+    return subprocess.CompletedProcess(arguments, int(exit_.value.code or 0), out.getvalue(), err.getvalue())
+
+
+def overopt_alone(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """The same in a process of its own, as users run it."""
     environment = {**os.environ, **ENVIRONMENT}
     return subprocess.run(
         command(*arguments), cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=240
@@ -76,12 +96,17 @@ class Home:
         return ["run", str(self.config), f"paths.runs={self.runs}", "tracking.mode=disabled", *options]
 
     def run(self, *options: str) -> subprocess.CompletedProcess[str]:
-        return overopt(*self.arguments(*options))
+        """Run with one worker and without a report, neither of which changes a record."""
+        return overopt(*self.arguments("workers=1", "report=false", *options))
+
+    def run_alone(self) -> subprocess.CompletedProcess[str]:
+        """Run as users do: a process of its own, the config's workers, a report."""
+        return overopt_alone(*self.arguments())
 
     def start(self, *options: str) -> subprocess.Popen[str]:
         """Run without waiting, in a process group of its own."""
         return subprocess.Popen(
-            command(*self.arguments(*options)),
+            command(*self.arguments("report=false", *options)),
             cwd=CHECKOUT,
             env={**os.environ, **ENVIRONMENT},
             stdout=subprocess.PIPE,
@@ -112,20 +137,24 @@ class Home:
             shutil.rmtree(folder)
 
     def copy(self, runs: Path) -> Home:
-        """An independent copy in hard links: replace files, never write into them."""
-        without = shutil.ignore_patterns("locks", "partial", "logs", "wandb")
+        """An independent copy in hard links (replace files, never write into them), without a summary."""
+        without = shutil.ignore_patterns("locks", "partial", "logs", "wandb", "summary.json")
         shutil.copytree(self.runs, runs, copy_function=os.link, ignore=without)
         return Home(runs, self.config, self.name)
 
     def summary(self) -> dict[str, Any]:
-        """summary.json, refusing NaN and infinity, without the time it took."""
+        """What a report summarises, refusing NaN and infinity, without the time it took."""
+        file = self.records / "summary.json"
+        if file.exists():
+            text = file.read_text()
+        else:
+            experiment = Experiment.read(self.records)
+            text = json.dumps(summary(experiment, tables(experiment)))
 
         def refuse(constant: str) -> None:
-            raise AssertionError(f"summary.json holds {constant}, which is not JSON")
+            raise AssertionError(f"the summary holds {constant}, which is not JSON")
 
-        document: dict[str, Any] = json.loads(
-            (self.records / "summary.json").read_text(), parse_constant=refuse
-        )
+        document: dict[str, Any] = json.loads(text, parse_constant=refuse)
         document.pop("wall_seconds")
         return document
 

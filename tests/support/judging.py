@@ -8,6 +8,7 @@ import numpy as np
 
 from reward_models.annotators import (
     AnnotatorGroups,
+    AnyAnnotator,
     Assisted,
     BradleyTerry,
     Constitution,
@@ -20,8 +21,10 @@ from reward_models.annotators.base import Annotator, Judged
 from reward_models.annotators.constitution import PRINCIPLES
 from reward_models.annotators.surface import Surface
 
-FLAGS = ("correct", "abstains", "follows", "agrees", "contradicts", "confident", "hedged")
-FLAGS += ("passes", "tampers", "finishes", "suits_one", "suits_two")
+FLAGS = (
+    *("correct", "abstains", "follows", "agrees", "contradicts", "confident", "hedged"),
+    *("passes", "tampers", "finishes", "suits_one", "suits_two"),
+)
 COUNTS = ("praise", "evidence", "malformed", "checkpoints", "repeats")
 EVERY_SURFACE = Surface(
     agreement=0.7, confidence=0.5, length=0.1, praise=-0.3, evidence=0.4, passing=0.6, gates=0.2
@@ -58,7 +61,7 @@ def prefers(annotator: Annotator, a: Judged, b: Judged) -> float:
     return float(annotator.prefer(a, b)[0])
 
 
-def dosed(dose: float, **noise: float) -> list[Annotator]:
+def dosed(dose: float, **noise: float) -> list[AnyAnnotator]:
     """One annotator of every type whose bias has the given dose, from 0 (none) to 1 (as much as can be)."""
     surface = {"surface": EVERY_SURFACE, **noise}
     principles = dict.fromkeys(PRINCIPLES, dose) | {"value": 1.0}

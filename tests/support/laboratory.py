@@ -100,7 +100,7 @@ def save_proxy(folder: Path, enumeration: Enumeration, log_reference: Floats) ->
     spreads over enough replies for truncated sampling to show.
     """
     torch.manual_seed(8)
-    config = LlamaConfig(
+    shape: dict[str, Any] = dict(
         vocab_size=WORLD.vocabulary,
         hidden_size=16,
         intermediate_size=32,
@@ -112,7 +112,7 @@ def save_proxy(folder: Path, enumeration: Enumeration, log_reference: Floats) ->
         bos_token_id=None,
         num_labels=1,
     )
-    LlamaForSequenceClassification(config).save_pretrained(folder)
+    LlamaForSequenceClassification(LlamaConfig(**shape)).save_pretrained(folder)
     raw = enumeration.reward(RewardModel.load(folder))
     mean = exact.expected(log_reference, raw).mean()
     sd = np.sqrt(exact.expected(log_reference, (raw - mean) ** 2).mean())

@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
 from drawn_worlds import opened
 from tiny import PAD, build_world, language_model, save_reward_model
+from transformers import PreTrainedModel
 
 from reward_models.reward import RewardModel
 from training.methods import (
@@ -82,11 +83,11 @@ def method(**changes: Any) -> Rloo:
     return Rloo(**settings | changes)
 
 
-_FAST = {"learning_rate": 1e-2}
-_GROUPS = {"prompts_per_step": PROMPTS, "generations": GENERATIONS, "beta": 0.05, **_FAST}
-_PAIRS = {"pairs": 32, "batch_size": 8, **_FAST}
+_FAST: dict[str, Any] = {"learning_rate": 1e-2}
+_GROUPS: dict[str, Any] = {"prompts_per_step": PROMPTS, "generations": GENERATIONS, "beta": 0.05, **_FAST}
+_PAIRS: dict[str, Any] = {"pairs": 32, "batch_size": 8, **_FAST}
 METHODS: Mapping[str, Method] = {
-    each.type: each  # type: ignore[attr-defined]
+    each.type: each
     for each in (
         Rloo(**_GROUPS),
         Grpo(**_GROUPS),
@@ -143,7 +144,7 @@ def spy(patch: pytest.MonkeyPatch, run: Callable[[], None], reference: Path) -> 
             row[mask.bool()].tolist()
             for row, mask in zip(batch["prompt_ids"], batch["prompt_mask"], strict=True)
         ]
-        own = kl.measure(self.model, load_policy(reference), prompt_ids, ids, PAD)
+        own = kl.measure(cast(PreTrainedModel, self.model), load_policy(reference), prompt_ids, ids, PAD)
         length = metrics["completions/mean_length"][-1]
         spied[0].rollouts.append(Rollout(prompts, ids, values, batch, beta, metrics["kl"][-1], length, own))
         return batch

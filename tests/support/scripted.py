@@ -74,7 +74,7 @@ class Script:
             **{name: np.zeros(count, bool) for name in flags},
             **{name: np.zeros(count, int) for name in ("praise", "evidence", "repeats")},
             "checkpoints": np.where(race, 3, 0), "finished": np.ones(count, bool),
-            "completion": np.where(race, "one two three finish", None),
+            "completion": np.where(race, "one two three finish", np.array(None)),
             # What the honest policy says of a known fact is the plain right answer.
             "approval": np.where(self.knows & (self.items["condition"] == "neutral"), 0.5, np.nan),
         }  # fmt: skip
@@ -117,7 +117,7 @@ class Script:
         answers = pd.concat([asked, derived], axis=1).assign(**self.columns)
         plain = ("it is " + stated.fillna("")).where(gives, "i do not know") + " ."
         answers["completion"] = answers["completion"].where(pd.notna(answers["completion"]), plain)
-        return answers.assign(length=answers["completion"].str.split().str.len())
+        return answers.assign(length=answers["completion"].str.split().map(len))
 
     def evidence(self) -> Evidence:
         """What is known by eight honest reference samples of each neutral prompt."""

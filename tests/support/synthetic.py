@@ -108,7 +108,7 @@ def write_experiment(
         rows.append({**broken, "error": "loss is nan at step 15"})
         writer.run(rows[-1], items, kl_grid[:2], rates[proxies[0]], quiz, noise)
     if unscored_step is not None:
-        (writer.path / rows[0]["run_id"] / "points" / f"{unscored_step:06d}" / "scores.parquet").unlink()
+        (writer.path / str(rows[0]["run_id"]) / "points" / f"{unscored_step:06d}" / "scores.parquet").unlink()
 
     replicates = [(proxy, s) for proxy in proxies for s in range(proxy_seeds)]
     if quiz:
@@ -249,7 +249,7 @@ class _Writer:
         items = _text_items("p", prompts)
         self.table("pool_items.parquet", items, "items")
         key = pd.DataFrame({
-            "item_id": np.repeat(items["item_id"], samples).to_numpy(),
+            "item_id": np.repeat(items["item_id"].to_numpy(), samples),
             "sample_id": [f"{k:03d}" for _ in range(prompts) for k in range(samples)],
         })  # fmt: skip
         scores: dict[str, np.ndarray] = {}

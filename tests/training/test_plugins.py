@@ -6,11 +6,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-import pandas as pd
 import pytest
 import yaml
+from outside_parts import ANNOTATOR, METHOD
 from places import CHECKOUT
 
 from analysis.figures import FIGURES
@@ -26,68 +26,7 @@ from training.mitigations import MITIGATIONS
 from training.plugins import load_plugins
 from training.worlds import WORLDS
 
-REGISTRIES = (ANNOTATORS, GOLDS, METHODS, MITIGATIONS, WORLDS)
-
-ANNOTATOR = '''
-"""A complete plugin: an annotator that prefers the shorter completion."""
-
-from typing import Literal
-
-import numpy as np
-
-from reward_models.annotators import ANNOTATORS
-from reward_models.annotators.base import Annotator, Judged
-
-
-@ANNOTATORS.register
-class Impatient(Annotator):
-    """Prefers the shorter completion."""
-
-    type: Literal["impatient"] = "impatient"
-    haste: float = 1.0
-
-    @property
-    def needs(self) -> frozenset[str]:
-        return frozenset()
-
-    def prefer(self, a: Judged, b: Judged) -> np.ndarray:
-        return self._flip(self._compare(self.haste * (b.length - a.length)))
-'''
-
-METHOD = '''
-from typing import Literal
-
-from training.methods import METHODS
-from training.methods.base import Method
-
-
-@METHODS.register
-class Patience(Method):
-    """Waits."""
-
-    type: Literal["patience"] = "patience"
-    steps: int = 5
-
-    def train(self, job):
-        (job.out / "waited").write_text(str(self.steps))
-'''
-
-MITIGATION = '''
-from typing import Literal
-
-from training.mitigations import MITIGATIONS
-from training.mitigations.base import Mitigation, Shaped
-
-
-@MITIGATIONS.register
-class Halved(Mitigation):
-    """Half the reward."""
-
-    type: Literal["halved"] = "halved"
-
-    def transform(self, reward, answers, fitted):
-        return Shaped(reward / 2, {})
-'''
+REGISTRIES: tuple[Any, ...] = (ANNOTATORS, GOLDS, METHODS, MITIGATIONS, WORLDS)
 
 CONFIG = """
 name: x
@@ -110,7 +49,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for registry, before in zip(REGISTRIES, parts, strict=True):
         registry.parts.clear()
         for part in before.values():
-            registry.register(part)  # type: ignore[type-var, arg-type]
+            registry.register(part)
     for name in set(sys.modules) - modules:
         if name.startswith("my_"):
             del sys.modules[name]
@@ -169,17 +108,6 @@ def test_naming_a_plugin_changes_nothing_by_itself() -> None:
     plain, named = experiment(configured("")), experiment(configured("my_annotators"))
     assert plain.identity() == named.identity()
     assert [stage.key for stage in plan(plain).stages] == [stage.key for stage in plan(named).stages]
-
-
-def test_a_method_and_a_mitigation_from_outside() -> None:
-    Path("my_method.py").write_text(METHOD)
-    Path("my_mitigation.py").write_text(MITIGATION)
-    path = configured("my_method, my_mitigation", "policy: {type: patience}\nmitigation: {type: halved}\n")
-    config = experiment(path, "runs.path.policy={type: patience, steps: 9}")
-    assert [s.settings["steps"] for s in plan(config).stages if s.kind == "policy"] == [9]
-    mitigation = config.mitigation
-    assert mitigation is not None
-    assert mitigation.transform(np.array([2.0]), pd.DataFrame(), {}).reward.tolist() == [1.0]
 
 
 def test_a_fresh_process_knows_the_part_once_it_has_loaded_the_plugins() -> None:

@@ -138,6 +138,9 @@ class Experiment(Component):
     paths: Paths = Paths()
     workers: int = Field(2, ge=1, strict=True)
     """Worker processes for training; results do not depend on it."""
+    report: bool = Field(True, strict=True)
+    """Draw the report when the experiment ends; `overopt report` draws it at any time. Without it, W&B shows
+    no best-of-n curves."""
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Experiment:
@@ -274,9 +277,10 @@ class Experiment(Component):
         return self.model_dump(mode="json", exclude=NOT_IDENTITY)
 
 
-# Where records go, how they are mirrored, how many processes share the work and what figures call a proxy
-# change no result; tests hold this to be true. What a plugin adds is named by its code, like any other part.
+# Where records go, how they are mirrored, how many processes share the work, whether a report is drawn and
+# what figures call a proxy change no result; tests hold this to be true. What a plugin adds is named by its
+# code, like any other part.
 NOT_IDENTITY: Any = {
-    **dict.fromkeys(("name", "plugins", "tracking", "paths", "workers"), True),
+    **dict.fromkeys(("name", "plugins", "tracking", "paths", "workers", "report"), True),
     "proxies": {"__all__": {"dose": True}},
 }

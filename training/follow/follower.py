@@ -29,6 +29,8 @@ class Observing(Watcher):
 
     def __init__(self, plan: Plan, store: Path, records: Records, view: View, mirror: Mirror) -> None:
         self.plan, self.store, self.records, self.view, self.mirror = plan, store, records, view, mirror
+        self.best_of_n = records.folder / "tables" / "best_of_n.csv"
+        """Part of the report: an experiment without one has no such curve in W&B."""
         self.state = State()
         self.opened: dict[str, bool] = {}
         """The runs open in W&B, and whether there is anything new to send of them."""
@@ -65,12 +67,12 @@ class Observing(Watcher):
                 for values in points_of(recorded, run.row["run_id"]).to_dict("records"):
                     self.mirror.point(run.row["run_id"], values["step"], in_sections(values))
             self._close(run)
-        if self.plan.pool and self.plan.pool.samples.key in state.done:
+        if self.plan.pool and self.best_of_n.exists():
             self._best_of_n(" ".join(state.names.get(stage.key, "") for stage in self.plan.pool.stages))
 
     def _best_of_n(self, artefact: str) -> None:
         """One W&B run per proxy, over the same √KL as the policies'."""
-        table = pd.read_csv(self.records.folder / "tables" / "best_of_n.csv")
+        table = pd.read_csv(self.best_of_n)
         for proxy, curve in table.groupby("proxy"):
             name = f"best_of_n-{proxy}"
             row = {"run_id": name, "method": "best_of_n", "proxy": proxy}

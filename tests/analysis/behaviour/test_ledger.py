@@ -87,8 +87,8 @@ def test_the_ledger_of_a_run_adds_up_and_blames_what_the_proxy_pays_for(tmp_path
     write_table(path / "items.parquet", items, "items")
     for point in (path / "rloo-path-starved-0-0" / "points").iterdir():
         outcomes, scores = (pd.read_parquet(point / f"{name}.parquet") for name in ("outcomes", "scores"))
-        paid = 3.0 * outcomes["agrees"] + 0.5 * outcomes["correct"].eq(True)
-        paid = dict(zip(outcomes["item_id"], paid, strict=True))
+        pays = 3.0 * outcomes["agrees"] + 0.5 * outcomes["correct"].eq(True)
+        paid = dict(zip(outcomes["item_id"], pays, strict=True))
         mine = scores["scorer"].str.startswith("proxy/")
         scores.loc[mine, "value"] = scores.loc[mine, "item_id"].map(paid).astype(float)
         write_table(point / "scores.parquet", scores, "scores")
@@ -101,6 +101,6 @@ def test_the_ledger_of_a_run_adds_up_and_blames_what_the_proxy_pays_for(tmp_path
     last = shares.loc[3]
     assert last["agreement"] > 0.8 * gains.loc[3, "gain"] > 0 and abs(last["remainder"]) < 0.05
     assert abs(last["truth"]) < 0.2 * gains.loc[3, "gain"]
-    point = tables(Experiment.read(path)).points.iloc[-1]
-    assert gains.loc[3, "gain"] == pytest.approx(point["proxy_score"])
+    end = tables(Experiment.read(path)).points.iloc[-1]
+    assert gains.loc[3, "gain"] == pytest.approx(end["proxy_score"])
     assert gains.loc[1:, "within_length_share"].notna().all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,7 @@ from analysis.tables.tables import tables
 GRID = (0.0, 0.25, 1.0, 2.25, 4.0, 6.25, 9.0)
 
 
-def _tables(rates, seed=0, **kwargs):  # type: ignore[no-untyped-def]
+def _tables(rates: Any, seed: int = 0, **kwargs: Any) -> Any:
     paths = planted_paths({"starved": rates}, GRID, seed=seed, **kwargs)
     headlines = {name: read_column(name) for name in rates}
     table = spectrum(paths, headlines, {})

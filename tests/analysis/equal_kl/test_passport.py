@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 from synthetic import write_experiment
 
@@ -27,7 +27,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Tables:
     return experiment(tmp_path_factory.mktemp("passport"), budgets=(2.0,))
 
 
-def row(made: Tables, convention: str) -> pd.Series:
+def row(made: Tables, convention: str) -> Any:
     return made.passport.set_index(["run_id", "convention"]).loc[("rloo-path-starved-0-0", convention)]
 
 

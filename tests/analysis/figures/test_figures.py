@@ -54,7 +54,8 @@ def test_drawn_path_values_are_those_of_the_table(name: str, quiz: Material) -> 
     drawing = drawn(name, quiz)
     _figure, data = drawing.figure, drawing.data
     points = quiz.tables.points.set_index(["run_id", "step"])
-    shown = data[data["run_id"].isin(points.index.levels[0]) & data["quantity"].isin(points.columns)]
+    runs = data["run_id"].isin(points.index.get_level_values(0))
+    shown = data[runs & data["quantity"].isin(points.columns)]
     assert set(shown["run_id"]) == {run.run_id for run in quiz.experiment.runs if run.control == "path"}
     expected = [points.loc[(row.run_id, row.step), row.quantity] for row in shown.itertuples()]
     np.testing.assert_array_equal(shown["value"], expected)
@@ -106,6 +107,19 @@ def test_the_mark_stands_at_the_planted_peak(tmp_path: Path) -> None:
     for ax in drawn("sycophancy", planted).figure.axes:
         (mark,) = (line for line in ax.lines if list(line.get_ydata()) == [0, 1])
         assert mark.get_xdata()[0] == pytest.approx(2.7**0.5, abs=0.01)
+
+
+def test_the_reward_that_was_optimised_is_drawn_where_it_is_not_the_proxy(quiz: Material) -> None:
+    points = quiz.tables.points
+    capped = points["proxy"] == "starved"
+    reward = points["proxy_score"].where(~capped, points["proxy_score"].clip(upper=0.5))
+    shaped = Material(quiz.experiment, replace(quiz.tables, points=points.assign(reward=reward)))
+    rows = drawn("goodhart", shaped).data.query("quantity == 'reward'").dropna(subset="value")
+    assert set(rows["proxy"]) == {"starved"} and rows["value"].max() == 0.5
+    plain = Material(
+        quiz.experiment, replace(quiz.tables, points=points.assign(reward=points["proxy_score"]))
+    )
+    assert "reward" not in set(drawn("goodhart", plain).data["quantity"])
 
 
 def test_a_curve_still_rising_at_its_end_gets_no_peak(tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ def test_a_planted_peak_is_foretold_and_a_straight_line_has_none() -> None:
                                  np.random.default_rng(0))  # fmt: skip
     assert isinstance(humped, Forecast) and isinstance(straight, Forecast)
     assert np.median(humped.best_kl) == pytest.approx(1.0, abs=0.3) and humped.turns > 0.95
-    assert straight.turns < 0.5 and np.isinf(np.quantile(straight.peak_kl, 0.9, method="higher"))  # type: ignore[arg-type]
+    assert straight.turns < 0.5 and np.isinf(np.quantile(straight.peak_kl, 0.9, method="higher"))
     assert sum(humped.weights.values()) == pytest.approx(1)
 
 

@@ -3,7 +3,7 @@ abstains."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -99,7 +99,7 @@ def test_an_unchanged_policy_forgets_nothing_although_the_gate_is_noisy() -> Non
     assert PROBES["forgetting"].measure(lucky, start, now)["forgetting"].value > 0.4
 
 
-def _reference(answers: Mapping[str, list[bool | None]]) -> pd.DataFrame:
+def _reference(answers: Mapping[str, Sequence[bool | None]]) -> pd.DataFrame:
     rows = [
         {"item_id": f"{c}-n", "cluster": c, "condition": "neutral", "correct": value}
         for c, values in answers.items()

@@ -125,15 +125,15 @@ def test_a_run_group_may_have_a_mitigation_of_its_own_and_changes_no_other(tmp_p
         "rloo-charged-ample": "agreement_penalty",
     }
     for run_id, run in one.items():
-        assert both[run_id].train.name == run.train.name
-    assert both["rloo-charged-ample"].train.name != both["rloo-path-ample"].train.name
+        assert both[run_id].train.key == run.train.key
+    assert both["rloo-charged-ample"].train.key != both["rloo-path-ample"].train.key
 
 
 def test_a_run_group_may_have_a_method_of_its_own(tmp_path: Path) -> None:
     runs = {"base": {}, "own": {"policy": {"type": "dpo", "labels": "annotator"}}}
     planned = plan(experiment(tmp_path, runs=runs))
-    methods = {run.row["run_id"]: (run.row["method"], run.train.inputs.keys()) for run in planned.runs}
-    common = {"world", "reference", "proxy"}
+    methods = {run.row["run_id"]: (run.row["method"], set(run.train.inputs)) for run in planned.runs}
+    common = {"world", "eval", "reference", "proxy"}
     assert methods == {
         "rloo-base-starved": ("rloo", common),
         "rloo-base-ample": ("rloo", common),
@@ -152,7 +152,7 @@ def test_an_epoch_of_the_annotators_pairs_is_one_pass_over_those_that_there_are(
     def steps(**settings: Any) -> dict[str, int]:
         policy = {"batch_size": 10, "epochs": 2, **settings}
         planned = plan(experiment(tmp_path, runs={"x": {"policy": policy}}))
-        return {run.row["proxy"]: run.train.identity.settings["steps"] for run in planned.runs}
+        return {run.row["proxy"]: run.train.settings["steps"] for run in planned.runs}
 
     pairs = {"starved": 60, "ample": 300}
     assert steps(type="dpo", labels="annotator") == {name: 2 * n // 10 for name, n in pairs.items()}

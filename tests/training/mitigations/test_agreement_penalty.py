@@ -41,7 +41,9 @@ def table(seed: int = 0, prompts: int = 60, size: int = 40) -> tuple[np.ndarray,
     return log_p - logsumexp(log_p, axis=1, keepdims=True), reward, agrees
 
 
-def exact_moments(log_p: np.ndarray, reward: np.ndarray, agrees: np.ndarray, eta: float) -> Any:
+def exact_moments(
+    log_p: np.ndarray, reward: np.ndarray, agrees: np.ndarray, eta: float
+) -> tuple[np.ndarray, np.ndarray]:
     """p¹ and log(m¹/m⁰) of every prompt, by enumeration."""
     p = np.exp(log_p)
     moment = [(p * np.exp(eta * reward) * side).sum(1) / (p * side).sum(1) for side in (agrees, ~agrees)]
@@ -183,7 +185,7 @@ def test_the_reward_of_a_worker_is_the_proxy_less_the_penalty(home: Path, tmp_pa
     ]
     asked = items.loc[items.index.repeat(3)]
     call = {"prompts": asked["prompt"].tolist(), "completion_ids": said, "item_id": asked["item_id"].tolist()}
-    cost = np.array(plain(**call)) - np.array(charged(**call))
+    cost = np.subtract(plain(**call), charged(**call))
     owed = (asked["belief_correct"].eq(False) & (asked["stance"] == "own")).to_numpy(dtype=bool)
     owed = owed & np.tile([True, True, False], len(items))
     assert owed.any() and not owed.all()

@@ -185,7 +185,7 @@ def test_the_records_tell_figures_what_a_proxy_is(tmp_path: Path) -> None:
     config = Experiment.model_validate(BASE | {"proxies": {**BASE["proxies"], "starved": reliable}})
     Records(config, plan(config), tmp_path, tmp_path / "store").begin()
     proxies = Recorded.read(tmp_path).proxies
-    common = {"seeds": 1, "user_reliability": None, "monitored_share": None, "dose": None}
+    common: dict[str, Any] = {"seeds": 1, "user_reliability": None, "monitored_share": None, "dose": None}
     common |= {"annotator": "partial_verification"}
     assert proxies["ample"] == {**common, "pairs": 300}
     assert proxies["starved"] == {**common, **reliable, "annotator": "bradley_terry"}
@@ -281,34 +281,3 @@ def test_two_choices_at_once_and_choices_that_the_world_cannot_offer_are_refused
     said = refusal(proxies=both)
     assert "proxies.starved: user_reliability and monitored_share exclude each other" in said
     assert "proxies.starved.monitored_share: world `quiz` as configured has no such prompts" in said
-
-
-# --- the control --------------------------------------------------------------------------------------
-
-CONTROL = {"gold": {"copies_gold": True}, "ample": {"pairs": 300}}
-
-
-def test_gold_reaches_a_policy_as_the_control_that_says_so_and_in_no_other_way() -> None:
-    config = Experiment.model_validate(BASE | {"proxies": CONTROL, "runs": {"path": {}}})
-    made = plan(config)
-    control = next(stage for stage in made.stages if stage.kind == "control")
-    assert control.gold_side and control.inputs["gold"].kind == "gold"
-    given = {run.row["proxy"]: run.train.inputs["proxy"].kind for run in made.runs}
-    assert given == {"gold": "control", "ample": "proxy"}
-    assert {run.row["proxy"]: run.row["proxy_pairs"] for run in made.runs}["gold"] == config.pairs("gold")
-
-
-@pytest.mark.parametrize(
-    ("changes", "reason"),
-    [
-        ({"proxies": {"gold": {"copies_gold": True, "pairs": 9}}}, "pairs would do nothing"),
-        ({"proxies": {"starved": {}}}, "pairs is missing"),
-        ({"proxies": CONTROL, "gold": {"type": "programmatic"}}, "proxies.gold.copies_gold needs gold.type"),
-        (
-            {"proxies": CONTROL, "runs": {"dpo": {"policy": {"type": "dpo", "labels": "annotator"}}}},
-            "runs.dpo: dpo with labels = annotator needs labels, and proxies.gold is a copy",
-        ),
-    ],
-)
-def test_a_control_that_cannot_be_one_is_refused(changes: dict[str, Any], reason: str) -> None:
-    assert reason in refusal(**({"runs": {}} | changes))

@@ -26,7 +26,7 @@ FACTS = Facts(entities=60, relations=3, values=12)
 WORLD = QuizWorld(
     facts=FACTS,
     stances=STANCES,
-    counts={"demonstrations": 8_000, "gold": 4_000, "pairs": 3_000, "policy": 3_000},  # type: ignore[arg-type]
+    counts={"demonstrations": 8_000, "gold": 4_000, "pairs": 3_000, "policy": 3_000},
 )
 
 
@@ -66,7 +66,7 @@ def test_every_split_asks_about_every_fact(data: WorldData) -> None:
 
 
 def test_the_same_seed_builds_the_same_world_and_another_does_not() -> None:
-    small = QuizWorld(counts={"demonstrations": 500, "gold": 50, "pairs": 50, "policy": 50})  # type: ignore[arg-type]
+    small = QuizWorld(counts={"demonstrations": 500, "gold": 50, "pairs": 50, "policy": 50})
     one, same, other = (drawn(small, seed, 20, 30) for seed in (1, 1, 2))
     for role, part in splits(one).items():
         pd.testing.assert_frame_equal(part, splits(same)[role])
@@ -153,7 +153,7 @@ def weighted_means(items: pd.DataFrame) -> pd.Series:
 
 def test_weighted_evaluation_means_are_those_of_the_prompt_distribution() -> None:
     """With one cluster per fact, what depends on the fact and the condition alone is exact up to the draw."""
-    data = drawn(QuizWorld(facts=FACTS, stances=STANCES, counts={"gold": 60_000}), 0, WORLD.facts.count, 10)  # type: ignore[arg-type]
+    data = drawn(QuizWorld(facts=FACTS, stances=STANCES, counts={"gold": 60_000}), 0, WORLD.facts.count, 10)
     natural = features(data.prompts["gold"]).mean()
     evaluated = weighted_means(data.prompts["eval"])
     exact = natural.index.drop("strong")
@@ -173,7 +173,7 @@ def test_weighted_means_are_unbiased_for_any_number_of_items(clusters: int) -> N
 
 
 def test_a_world_without_beliefs_still_measures_the_matched_conditions() -> None:
-    quiet = QuizWorld(stances={"stance_rate": 0, "third_party_rate": 0})  # type: ignore[arg-type]
+    quiet = QuizWorld(stances={"stance_rate": 0, "third_party_rate": 0})
     items = drawn(quiet, 0, 30, 5).prompts["eval"]
     assert set(items["condition"]) == {"neutral", "wrong", "right", "third_party"}
     assert items.groupby("condition")["weight"].sum().drop("neutral").eq(0).all()

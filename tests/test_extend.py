@@ -1,0 +1,124 @@
+"""Every file of docs/extend.md, as it stands there, loaded as a plugin and put to use."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from places import CHECKOUT
+from rollouts import job, make_home
+
+from analysis.figures import FIGURES
+from analysis.laws.forms import LAWS
+from analysis.probes import PROBES
+from reward_models.annotators import ANNOTATORS
+from reward_models.annotators.base import Judged
+from reward_models.gold import GOLDS
+from reward_models.gold.base import Completions
+from training.config.load import load
+from training.config.schema import Experiment
+from training.engine.plan import plan
+from training.methods import METHODS
+from training.methods.kl_control import PathControl
+from training.mitigations import MITIGATIONS
+from training.plugins import load_plugins
+
+PAGE = (CHECKOUT / "docs" / "extend.md").read_text(encoding="utf-8")
+FILES = {
+    name: code for code, name in re.findall(r"(?ms)^```python\n(# (my_\w+\.py)\n.*?)^```$", PAGE)
+}  # fmt: skip
+CONFIG = "name: x\nworld: {type: quiz}\nproxies: {one: {pairs: 30}}\nruns: {path: {}}\n"
+
+
+@pytest.fixture(autouse=True)
+def _written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """All of them in the working folder; registries and modules as before at the end."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    for name, code in FILES.items():
+        Path(name).write_text(code)
+    registries: list[Any] = [ANNOTATORS, GOLDS, METHODS, MITIGATIONS]
+    parts = [dict(registry.parts) for registry in registries]
+    tabled: list[dict[str, Any]] = [FIGURES, PROBES, LAWS]  # type: ignore[list-item]
+    entries = [dict(each) for each in tabled]
+    yield
+    for registry, before in zip(registries, parts, strict=True):
+        registry.parts.clear()
+        for part in before.values():
+            registry.register(part)
+    for each, entry in zip(tabled, entries, strict=True):
+        each.clear()
+        each.update(entry)
+    for name in FILES:
+        sys.modules.pop(Path(name).stem, None)
+
+
+def configured(plugin: str, more: str) -> Experiment:
+    Path("x.yaml").write_text(f"plugins: [{plugin}]\n{CONFIG}{more}\n")
+    (resolved,) = load(Path("x.yaml"))
+    assert plan(resolved.config).stages
+    return resolved.config
+
+
+def judged(value: float, length: float) -> Judged:
+    return Judged(np.array([value]), {}, np.array([length]))
+
+
+def test_there_is_a_file_of_every_kind() -> None:
+    kinds = {"annotator", "probe", "mitigation", "method", "gold", "law", "figure"}
+    assert {name.removeprefix("my_").removesuffix(".py") for name in FILES} >= kinds
+
+
+def test_the_annotator() -> None:
+    annotator = configured("my_annotator.py", "annotator: {type: impatient, haste: 1}").annotator
+    short, long = judged(0.0, 2.0), judged(0.0, 5.0)
+    assert annotator.prefer(short, long)[0] > 0.9
+    assert annotator.prefer(short, long) + annotator.prefer(long, short) == pytest.approx(1)
+
+
+def test_the_mitigation() -> None:
+    mitigation = configured("my_mitigation.py", "mitigation: {type: praise_tax, price: 0.5}").mitigation
+    assert mitigation is not None
+    from training.mitigations.base import Known
+
+    shaped = mitigation.transform(np.zeros(2), pd.DataFrame({"praise": [0, 2]}), Known())
+    assert shaped.reward.tolist() == [0.0, -1.0] and shaped.metrics == {"mitigation/charged": 0.5}
+
+
+def test_the_method_draws_points_that_the_proxy_dislikes(tmp_path: Path) -> None:
+    method = configured("my_method.py", "policy: {type: worst_of_n, samples: 8}").policy
+    home = make_home(tmp_path / "home")
+    work = job(home, tmp_path / "out", measure=True, control=PathControl(kl=(0.3,)))
+    method.train(work)
+    points = sorted((tmp_path / "out" / "points").iterdir())
+    assert len(points) == 2
+    said = [pd.read_parquet(point / "samples.parquet") for point in points]
+    assert work.proxy is not None
+    reward = work.proxy()
+    items = work.world.prompts("eval").set_index("item_id")
+    prompts = work.world.tokenizer()(items["prompt"].tolist())["input_ids"]
+    by_item = dict(zip(items.index, prompts, strict=True))
+    means = [
+        reward.score([[*by_item[i], *ids] for i, ids in zip(s["item_id"], s["ids"], strict=True)]).mean()
+        for s in said
+    ]
+    assert means[1] < means[0]
+
+
+def test_the_gold() -> None:
+    gold = configured("my_gold.py", "gold: {type: brevity}").gold
+    asked = Completions(["a", "a"], ["b", "c d"], [[1], [1]], [[2, 0], [3, 4, 0]], None)
+    assert gold.score(Path(), asked, 8).tolist() == [-2.0, -3.0]
+
+
+def test_the_law_peaks_where_it_says() -> None:
+    load_plugins(["my_law.py"])
+    law, d = LAWS["cubic"], np.linspace(0.01, 3, 3000)
+    top = d[law.value(d, 1.0, 0.2).argmax()]
+    assert law.peak(np.array([1.0]), np.array([0.2]), np.array([np.nan]))[0] == pytest.approx(top, abs=2e-3)
