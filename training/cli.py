@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,6 +12,7 @@ import typer
 
 from training import environment
 from training.errors import Diverged, Interrupted, UserError
+from training.signals import ended_by_signals
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
@@ -32,8 +32,6 @@ Overrides = Annotated[
         help="Settings that replace the file's: policy.beta=0.1. A sweep: seed=range(0,3).",
     ),
 ]
-
-
 With = Annotated[
     list[str] | None,
     typer.Option(
@@ -63,7 +61,7 @@ def run(
 
     experiments = [resolved.config for resolved in load(config, overrides or [])]
     if not dry_run:
-        _need_training("run")
+        environment.require("run")
 
     from training.run import run as run_experiment
     from training.sweep import sweep
@@ -134,7 +132,7 @@ def audit_rm(
     bold, agreeing with the user or not, by template. Reported: how often each version wins, and how much
     wrongness confidence buys, with 95 % intervals resampled by question.
     """
-    _need_training("audit-rm")
+    environment.require("audit-rm")
     from training.audit import measure
     from training.audit.show import show_biases, write
 
@@ -161,7 +159,7 @@ def audit_policy(
     log P(right) in nats and the share of answers that flip, over the questions whose right answer the model
     prefers when nothing is hinted, with 95 % intervals resampled by question.
     """
-    _need_training("audit-policy")
+    environment.require("audit-policy")
     from training.audit import measure
     from training.audit.show import show_shifts, write
 
@@ -178,7 +176,7 @@ def exact(
     ],
 ) -> None:
     """Show what was measured beside its exact value, where the world can be enumerated."""
-    _need_training("exact")
+    environment.require("exact")
     with _explained_records():
         from training.engine.worker import prepare
         from training.exact.compare import compare
@@ -266,31 +264,12 @@ def _explained_records() -> Iterator[None]:
         raise UserError(str(error)) from error
 
 
-def _need_training(command: str) -> None:
-    if missing := ", ".join(environment.missing()):
-        raise UserError(f"overopt {command} needs {missing}: pip install -e '.[train]'")
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Run the command and exit: 0 done, 1 a run failed, 2 the user can put it right, 128 + n signal n."""
-    environment.apply(environment.PRIVATE)  # before any library is imported
-    with _signals():
+    environment.apply(environment.PRIVATE)
+    with ended_by_signals():
         status = _status(arguments)
     sys.exit(status)
-
-
-@contextmanager
-def _signals() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end a command as Ctrl-C does, with a status of their own."""
-    # A signal that is ignored stays so: that is what nohup is for.
-    caught = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) == signal.SIG_DFL]
-    for each in caught:
-        signal.signal(each, lambda number, _: sys.exit(128 + number))
-    try:
-        yield
-    finally:
-        for each in caught:
-            signal.signal(each, signal.SIG_DFL)
 
 
 def _status(arguments: list[str] | None) -> int:

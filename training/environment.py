@@ -6,6 +6,8 @@ import importlib.util
 import os
 from collections.abc import Mapping
 
+from training.errors import UserError
+
 TRAIN = ("torch", "trl", "transformers", "datasets", "accelerate")
 """What the extra `train` installs."""
 
@@ -22,6 +24,7 @@ def apply(variables: Mapping[str, str]) -> None:
         os.environ.setdefault(name, value)
 
 
-def missing() -> list[str]:
-    """Those of `TRAIN` that are not installed."""
-    return [name for name in TRAIN if importlib.util.find_spec(name) is None]
+def require(command: str) -> None:
+    """Raise UserError unless all of `TRAIN` are installed."""
+    if missing := ", ".join(name for name in TRAIN if importlib.util.find_spec(name) is None):
+        raise UserError(f"overopt {command} needs {missing}: pip install -e '.[train]'")

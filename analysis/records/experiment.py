@@ -8,7 +8,7 @@ in the list of runs, read as missing, are named by `Experiment.gaps()`, and are 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,74 +18,10 @@ from typing import Any
 import pandas as pd
 
 from analysis.records.contracts import BETWEEN, SCHEMA, RecordError, read_json, read_table, write_table
+from analysis.records.point import Interpolated, Point
 from analysis.records.way import POOL, Way, grouped
 
 __all__ = ["SCHEMA", "Experiment", "Point", "RecordError", "Run", "read_json", "read_table", "write_table"]
-
-
-@dataclass(frozen=True)
-class Point:
-    """The evaluation prompts as sampled at one step of a run."""
-
-    path: Path
-    step: int
-
-    @property
-    def sampled(self) -> bool:
-        return (self.path / "samples.parquet").exists()
-
-    @property
-    def parsed(self) -> bool:
-        return (self.path / "outcomes.parquet").exists()
-
-    @property
-    def scored(self) -> bool:
-        return (self.path / "scores.parquet").exists()
-
-    @property
-    def has_rewards(self) -> bool:
-        return (self.path / "rewards.parquet").exists()
-
-    @property
-    def has_approvals(self) -> bool:
-        return (self.path / "approvals.parquet").exists()
-
-    @property
-    def has_hidden(self) -> bool:
-        return (self.path / "hidden.parquet").exists()
-
-    def samples(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
-        return read_table(self.path / "samples.parquet", "samples", columns)
-
-    def outcomes(self) -> pd.DataFrame:
-        return read_table(self.path / "outcomes.parquet", "outcomes")
-
-    def scores(self) -> pd.DataFrame:
-        return read_table(self.path / "scores.parquet", "scores")
-
-    def rewards(self) -> pd.DataFrame:
-        """In the form of `scores`, of the one scorer `REWARD`: what the run optimised."""
-        return read_table(self.path / "rewards.parquet", "rewards")
-
-    def approvals(self) -> pd.DataFrame:
-        return read_table(self.path / "approvals.parquet", "approvals")
-
-    def hidden(self) -> pd.DataFrame:
-        return read_table(self.path / "hidden.parquet", "hidden")
-
-
-@dataclass(frozen=True)
-class Interpolated:
-    """A policy between two neighbouring checkpoints of a run: the one that has a wanted KL."""
-
-    point: Point
-    """Its `step` is a number, not a step."""
-    kl: float
-    """The KL wanted, in nats; the one measured is in the samples."""
-    alpha: float | None
-    """Its weights are (1 − α)·those at `step_a` + α·those at `step_b`; None where none was found."""
-    step_a: int
-    step_b: int
 
 
 _UNFINISHED = {

@@ -338,7 +338,11 @@ def test_a_base_install_does_all_but_train(
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_ends_a_command_as_ctrl_c_does(runs: Any, number: signal.Signals, status: int) -> None:
-    runs(lambda *_: os.kill(os.getpid(), number) or 0)
+    def behaviour(*_: Any) -> int:
+        os.kill(os.getpid(), number)
+        return 0
+
+    runs(behaviour)
     before = signal.getsignal(number)
     assert overopt("run", "x.yaml") == status
     assert signal.getsignal(number) == before

@@ -22,10 +22,12 @@ from training.store.identity import setting_changes
 from training.store.lock import InUse, locked
 
 INDEX, CONFIG = "experiment.json", "config.yaml"
-RECORDS = frozenset(
-    {INDEX, CONFIG, "items.parquet", "pool_items.parquet", "audit.parquet", "reward_models", "reference"}
-    | {"best_of_n", "summary.json", "tables", "figures", "report.html"}
-)
+DRAWN = frozenset({"summary.json", "tables", "figures", "report.html"})
+"""The report, which not every run draws."""
+RECORDS = DRAWN | {
+    *(INDEX, CONFIG, "items.parquet", "pool_items.parquet", "audit.parquet"),
+    *("reward_models", "reference", "best_of_n"),
+}
 """What an experiment leaves in its folder beside its runs. All else there (logs, W&B, notes) stays."""
 SHOWN = 4
 """Settings that a refusal names."""
@@ -105,6 +107,8 @@ def restore(folder: Path) -> None:
         return
     indices = [index for index in (read_index(old), read_index(folder)) if index]
     gone = RECORDS | {row["run_id"] for index in indices for row in index["runs"]}
+    if len({index.get("plan") for index in indices}) == 1:
+        gone -= DRAWN  # the same results again: a report that is not drawn anew still holds
     _move(old, folder, (path.name for path in old.iterdir() if path.name not in gone))
     shutil.rmtree(old)
 
