@@ -170,6 +170,11 @@ def test_the_same_command_again_trains_nothing(smoke: Finished, home: Home) -> N
     assert time.monotonic() - started < 30  # a quarter of that on an idle machine
     assert again.returncode == 0 and f"0 stages run, {EVERY} reused, 0 failed" in again.stdout
     assert home.summary() == before
+    index = [
+        json.loads((each / "experiment.json").read_text()) for each in (smoke.home.records, home.records)
+    ]
+    assert index[0]["wall_seconds"] == index[1]["wall_seconds"], "the time of what trained"
+    assert index[0] == index[1]
     assert not list((home.records / "logs").iterdir())
 
 
@@ -220,6 +225,16 @@ def test_the_saved_config_describes_the_same_experiment(smoke: Finished) -> None
     saved = planned(config=smoke.home.records / "config.yaml")
     assert [stage.key for stage in saved.stages] == [stage.key for stage in planned().stages]
     assert all(smoke.home.artefact(stage).is_dir() for stage in saved.stages)
+
+
+def test_another_experiment_never_takes_the_folder_of_a_finished_one(smoke: Finished) -> None:
+    refused = smoke.home.run("seed=1", "name=smoke")
+    assert (
+        refused.returncode == 2
+        and "holds another experiment: seed 0 -> 1. To keep it, add name=smoke-2" in (refused.stderr)
+    )
+    beside = smoke.home.run("--dry-run", "seed=1")
+    assert beside.returncode == 0 and "25 of 25 stages would run" in beside.stdout
 
 
 def test_a_sweep_is_an_experiment_for_each_value(smoke: Finished) -> None:

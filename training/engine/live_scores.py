@@ -50,7 +50,7 @@ class LiveScores:
         self.folder = store.root / "live" / policy.name
         self.announced: set[str] = set()
         self.known: set[str] = set()
-        """Keys of scores that the store held already, as the policy turned out to be the same as one before."""
+        """Keys of scores that the store held already: the policy turned out to be one that it had before."""
         with contextlib.ExitStack() as stack:
             stack.enter_context(locked(store.root / "locks" / f"live-{policy.name}.lock", wait=False))
             shutil.rmtree(self.folder, ignore_errors=True)
