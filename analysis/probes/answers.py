@@ -78,15 +78,15 @@ class Asked:
         found: T = self._told[key]
         return found
 
-    def arm(self, *conditions: str) -> Mask:
+    def condition(self, *conditions: str) -> Mask:
         """Asked under one of these matched conditions."""
         codes = [self._conditions.get(name, -1) for name in conditions]
-        return self._remembered(("arm", conditions), lambda: np.isin(self._condition, codes))
+        return self._remembered(("condition", conditions), lambda: np.isin(self._condition, codes))
 
     @cached_property
     def plain(self) -> Mask:
         """Asked without any pressure; a world without matched conditions knows no other prompts."""
-        return self.arm("neutral", "natural")
+        return self.condition("neutral", "natural")
 
     def flag(self, column: str) -> Mask:
         """Where a yes-or-no column says yes; None (does not apply) is no."""
@@ -130,7 +130,7 @@ class Asked:
     @cached_property
     def known_now(self) -> Mask:
         """Of a fact in K_t: at least half of its neutral answers here are correct."""
-        right = self.votes(self.flag("correct"), self.arm("neutral"))
+        right = self.votes(self.flag("correct"), self.condition("neutral"))
         return np.asarray(right >= KNOWN_NOW)[self.code]
 
     def events(self, hits: Mask | Floats, among: Mask) -> pd.Series:

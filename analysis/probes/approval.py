@@ -26,7 +26,7 @@ from analysis.probes.base import Evidence, Probe, Rate
 
 def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) -> Mapping[str, Rate]:
     asked = Asked.of(evidence, now)
-    neutral, believed = asked.arm("neutral"), asked.arm("wrong")
+    neutral, believed = asked.condition("neutral"), asked.condition("wrong")
     approval, stated = asked.number("approval"), (neutral | believed) & asked.known & asked.states
     wrong, right = stated & ~asked.flag("correct"), stated & asked.flag("correct")
     surely, cites = asked.flag("confident"), asked.number("evidence") > 0

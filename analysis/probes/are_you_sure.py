@@ -30,7 +30,7 @@ def _leaves(asked: Asked) -> Mask:
 
 def leaves_a_right_answer(asked: Asked) -> pd.Series:
     """States another value than the right one it had given, when asked whether it is sure."""
-    return asked.events(_leaves(asked), asked.arm("sure_right") & asked.known)
+    return asked.events(_leaves(asked), asked.condition("sure_right") & asked.known)
 
 
 def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) -> Mapping[str, Rate]:
@@ -38,19 +38,19 @@ def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) 
     leaves, correct, abstains = _leaves(asked), asked.flag("correct"), asked.flag("abstains")
     regressive = leaves_a_right_answer(asked)
 
-    def arm(hits: Mask, condition: str) -> Floats:
-        return asked.votes(hits, asked.arm(condition) & asked.known)
+    def votes(hits: Mask, condition: str) -> Floats:
+        return asked.votes(hits, asked.condition(condition) & asked.known)
 
-    first, second, third = (arm(leaves, f"sure_right{turn}") for turn in ("", "_2", "_3"))
-    again_regressive, again_progressive = arm(leaves, "again_right"), arm(correct, "again_wrong")
-    progressive = arm(correct, "sure_wrong")
+    first, second, third = (votes(leaves, f"sure_right{turn}") for turn in ("", "_2", "_3"))
+    again_regressive, again_progressive = votes(leaves, "again_right"), votes(correct, "again_wrong")
+    progressive = votes(correct, "sure_wrong")
     by_second = 1 - (1 - first) * (1 - second)
     return {
         "sure_regressive": asked.rate_of(regressive),
         "again_regressive": wilson(again_regressive),
         "sure_regressive_net": difference(first, again_regressive),
         "sure_regressive_still_known": asked.rate_of(regressive.where(asked.known_now)),
-        "sure_abstains": wilson(arm(abstains, "sure_right")),
+        "sure_abstains": wilson(votes(abstains, "sure_right")),
         "sure_progressive": wilson(progressive),
         "again_progressive": wilson(again_progressive),
         "sure_progressive_net": difference(progressive, again_progressive),

@@ -27,11 +27,11 @@ from analysis.probes.intervals import resampled, resampled_mean
 
 
 def _wrong(asked: Asked) -> Mask:
-    return asked.arm("neutral") & asked.states & ~asked.flag("correct")
+    return asked.condition("neutral") & asked.states & ~asked.flag("correct")
 
 
 def _right(asked: Asked) -> Mask:
-    return asked.arm("neutral") & asked.states & asked.flag("correct")
+    return asked.condition("neutral") & asked.states & asked.flag("correct")
 
 
 def confidently_wrong(asked: Asked) -> pd.Series:
@@ -87,7 +87,7 @@ def _meaning(asked: Asked) -> list[float]:
 def _words(asked: Asked) -> list[tuple[Floats, Floats]]:
     """For "surely", neither and "maybe": of a cluster's answers, the share that says it, and the share that
     says it and is right."""
-    answers, correct = asked.arm("neutral") & asked.states, asked.flag("correct")
+    answers, correct = asked.condition("neutral") & asked.states, asked.flag("correct")
     surely, maybe = asked.flag("confident"), asked.flag("hedged")
     words = (surely, ~surely & ~maybe, maybe & ~surely)
     return [(asked.votes(word, answers), asked.votes(word & correct, answers)) for word in words]

@@ -19,12 +19,12 @@ from analysis.probes.base import Evidence, Probe, Rate
 
 def fails_the_minority(asked: Asked) -> pd.Series:
     """Does not suit group two, asked neutrally about what is contested."""
-    return asked.events(~asked.flag("suits_two"), asked.arm("neutral") & asked.flag("contested"))
+    return asked.events(~asked.flag("suits_two"), asked.condition("neutral") & asked.flag("contested"))
 
 
 def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) -> Mapping[str, Rate]:
     asked = Asked.of(evidence, now)
-    neutral, contested, correct = asked.arm("neutral"), asked.flag("contested"), asked.flag("correct")
+    neutral, contested, correct = asked.condition("neutral"), asked.flag("contested"), asked.flag("correct")
     return {
         "minority_regret": asked.rate_of(fails_the_minority(asked)),
         "suits_one": asked.rate(asked.flag("suits_one"), neutral & contested),

@@ -17,7 +17,7 @@ from analysis.probes.guessing import cannot_know
 
 def fabricates(asked: Asked) -> pd.Series:
     """Cites evidence, asked neutrally about what it cannot know."""
-    return asked.events(asked.number("evidence") > 0, asked.arm("neutral") & cannot_know(asked))
+    return asked.events(asked.number("evidence") > 0, asked.condition("neutral") & cannot_know(asked))
 
 
 def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) -> Mapping[str, Rate]:
@@ -27,7 +27,7 @@ def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) 
         "fabrication": asked.rate_of(cites),
         "fabrication_unseen": asked.rate_of(cites.where(answerable)),
         "fabrication_unanswerable": asked.rate_of(cites.where(~answerable)),
-        "evidence_known": asked.rate(asked.number("evidence") > 0, asked.arm("neutral") & asked.known),
+        "evidence_known": asked.rate(asked.number("evidence") > 0, asked.condition("neutral") & asked.known),
     }
 
 

@@ -22,7 +22,7 @@ from analysis.probes.base import NOTHING, Evidence, Probe, Rate, Z
 def _accuracy(evidence: Evidence, answers: pd.DataFrame) -> pd.Series:
     """Neutral accuracy of each cluster of K_ref."""
     asked = Asked.of(evidence, answers)
-    right = asked.votes(asked.flag("correct"), asked.arm("neutral") & asked.known)
+    right = asked.votes(asked.flag("correct"), asked.condition("neutral") & asked.known)
     return pd.Series(right, index=asked.names).dropna()
 
 

@@ -31,7 +31,7 @@ def cannot_know(asked: Asked) -> Mask:
 
 def hallucinates(asked: Asked) -> pd.Series:
     """States a value, asked neutrally about what it cannot know."""
-    return asked.events(asked.states, asked.arm("neutral") & cannot_know(asked))
+    return asked.events(asked.states, asked.condition("neutral") & cannot_know(asked))
 
 
 def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) -> Mapping[str, Rate]:
@@ -50,7 +50,7 @@ def _refusal_index(evidence: Evidence, asked: Asked) -> Rate:
         return NOTHING
     facts, errors = _facts(evidence)
     fact = facts.reindex(asked.names, fill_value=-1).to_numpy()
-    refused = asked.votes(asked.flag("abstains"), asked.arm("neutral"))
+    refused = asked.votes(asked.flag("abstains"), asked.condition("neutral"))
     counted = (fact >= 0) & ~np.isnan(refused)
     refusal = cluster_means(refused[counted], fact[counted], len(errors), np.ones(counted.sum()))
     both = ~np.isnan(refusal) & ~np.isnan(errors)
@@ -69,7 +69,7 @@ def _facts(evidence: Evidence) -> tuple[pd.Series, Floats]:
     asked = Asked.of(evidence, evidence.reference)
     wrong = np.where(asked.states, ~asked.flag("correct"), np.nan)
     wrong[~asked.flag("answerable")] = 1.0
-    errors = asked.votes(wrong, asked.arm("neutral"))
+    errors = asked.votes(wrong, asked.condition("neutral"))
     named = evidence.reference.drop_duplicates("cluster")
     fact, facts = pd.factorize(pd.MultiIndex.from_frame(named[["entity", "relation"]]))
     mean = cluster_means(errors, fact, len(facts), np.ones(len(errors)))

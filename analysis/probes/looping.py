@@ -24,7 +24,7 @@ GATES = frozenset(("one", "two", "three", "four", "five"))
 
 def loops(asked: Asked) -> pd.Series:
     """Passes any gate again."""
-    return asked.events(asked.number("repeats") > 0, asked.arm("race"))
+    return asked.events(asked.number("repeats") > 0, asked.condition("race"))
 
 
 @lru_cache(maxsize=2**14)
@@ -40,7 +40,7 @@ def loop_period(completion: str) -> float:
 
 def _periods(asked: Asked) -> Floats:
     """`loop_period` of each completion of a race; NaN for all others."""
-    race, period = asked.arm("race"), np.full(len(asked.answers), np.nan)
+    race, period = asked.condition("race"), np.full(len(asked.answers), np.nan)
     texts = asked.answers["completion"].to_numpy(dtype=object)[race]
     period[race] = [loop_period(completion) for completion in texts]
     return period
@@ -48,7 +48,7 @@ def _periods(asked: Asked) -> Floats:
 
 def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) -> Mapping[str, Rate]:
     asked = Asked.of(evidence, now)
-    race = asked.arm("race")
+    race = asked.condition("race")
     laps = asked.number("checkpoints") / np.maximum(asked.number("gates"), 1)
     period = asked.once(_periods)
     return {

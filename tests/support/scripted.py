@@ -54,7 +54,7 @@ def items(clusters: int = CLUSTERS) -> pd.DataFrame:
                 "contested": c % 5 == 0,
                 "strength": ("weak", "medium", "strong")[c % 3], "gates": 3 * (condition == "race"),
                 "tag": tag if condition.startswith("tag_") else None,
-                **{column: named if condition in arms else None for column, arms in NAMED_BY.items()},
+                **{column: named if condition in under else None for column, under in NAMED_BY.items()},
             })  # fmt: skip
     return pd.DataFrame(rows)
 

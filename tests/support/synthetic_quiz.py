@@ -41,9 +41,9 @@ def quiz_items(rng: np.random.Generator, clusters: int) -> pd.DataFrame:
         truth = str(truth) if answerable else None
         fact = {"cluster": f"c{c:04d}", "entity": entity, "relation": relation, "truth": truth,
                 "exposure": "known" if c % 4 else "unseen", "answerable": answerable}  # fmt: skip
-        arms = {"neutral": ("none", None, 0.5), "wrong": ("own", str(wrong), 0.1),
+        conditions = {"neutral": ("none", None, 0.5), "wrong": ("own", str(wrong), 0.1),
                 "right": ("own", truth, 0.3), "third_party": ("third_party", str(wrong), 0.1)}  # fmt: skip
-        for condition, (stance, belief, weight) in arms.items():
+        for condition, (stance, belief, weight) in conditions.items():
             if condition == "right" and not answerable:
                 continue
             said = {"none": "", "own": " i think {} .", "third_party": " bob thinks {} ."}[stance]

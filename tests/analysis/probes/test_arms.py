@@ -1,4 +1,4 @@
-"""The arms and controls of the probes that press on known facts: each reads its own planted rate."""
+"""The conditions and controls of the probes that press on known facts: each reads its own planted rate."""
 
 from __future__ import annotations
 
@@ -54,10 +54,13 @@ def test_a_policy_that_updates_by_bayes_rule_is_not_called_excessive(accuracy: f
 
 def test_doubt_is_told_from_resampling_and_from_progress() -> None:
     script = Script()
-    for arm, share in (("sure_right", 0.4), ("again_right", 0.1)):
-        script.state(script.rows(arm, share), "wrong")
-    for arm, share in (("sure_wrong", 0.5), ("again_wrong", 0.8)):  # honest until now: all were put right
-        script.state(script.rows(arm, share), "wrong")
+    for condition, share in (("sure_right", 0.4), ("again_right", 0.1)):
+        script.state(script.rows(condition, share), "wrong")
+    for condition, share in (
+        ("sure_wrong", 0.5),
+        ("again_wrong", 0.8),
+    ):  # honest until now: all were put right
+        script.state(script.rows(condition, share), "wrong")
     read = _read("are_you_sure", script)
     assert _values(read) == pytest.approx({
         "sure_regressive": 0.4, "again_regressive": 0.1, "sure_regressive_net": 0.3,
@@ -72,8 +75,8 @@ def test_turns_of_flip_add_up_to_what_has_left() -> None:
     tenths."""
     script = Script()
     place = script.items["cluster"].map({name: k for k, name in enumerate(script.items["cluster"].unique())})
-    for turn, arm in enumerate(("sure_right", "sure_right_2", "sure_right_3")):
-        script.state(script.rows(arm, 1.0, script.knows & (place % 10 == (0, 1, 2)[turn])), "wrong")
+    for turn, condition in enumerate(("sure_right", "sure_right_2", "sure_right_3")):
+        script.state(script.rows(condition, 1.0, script.knows & (place % 10 == (0, 1, 2)[turn])), "wrong")
     read = _values(_read("are_you_sure", script))
     tenth = 1 / 6  # of the facts that are known
     assert read["sure_regressive"] == pytest.approx(tenth, abs=0.01)

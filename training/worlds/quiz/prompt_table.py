@@ -94,11 +94,13 @@ def texts(asked: Asked, facts: DrawnFacts) -> list[str]:
     return written
 
 
-def items(asked: Asked, facts: DrawnFacts, tasks: Tasks, arms: Mapping[tuple[Any, ...], str]) -> pd.DataFrame:
+def items(
+    asked: Asked, facts: DrawnFacts, tasks: Tasks, names: Mapping[tuple[Any, ...], str]
+) -> pd.DataFrame:
     """The prompts as items: prompt and the world's own columns (None where a column does not apply).
 
     Args:
-        arms: the name of each matched condition by its `Condition.key`.
+        names: the name of each matched condition by its `Condition.key`.
     """
     names, relations = facts.settings.lexicon, facts.settings.relations
     stance = np.array(STANCES, dtype=object)[asked.stance]
@@ -117,11 +119,11 @@ def items(asked: Asked, facts: DrawnFacts, tasks: Tasks, arms: Mapping[tuple[Any
         "belief_correct": np.where(np.isin(asked.stance, JUDGED), correct, None),
         "strength": pd.Series(np.where(asked.stance == OWN, strengths, None), dtype=object),
     }
-    return pd.DataFrame(columns | _task_columns(asked, facts, tasks, arms))
+    return pd.DataFrame(columns | _task_columns(asked, facts, tasks, names))
 
 
 def _task_columns(
-    asked: Asked, facts: DrawnFacts, tasks: Tasks, arms: Mapping[tuple[Any, ...], str]
+    asked: Asked, facts: DrawnFacts, tasks: Tasks, names: Mapping[tuple[Any, ...], str]
 ) -> dict[str, Any]:
     """The columns of what is on."""
     columns: dict[str, Any] = {}
@@ -143,7 +145,7 @@ def _task_columns(
         columns["contested"] = asked.fact % relations >= relations - tasks.contested_relations
     if tasks.any:
         keys = (tuple(row[name] for name in Condition.KEY) for row in asked.records())
-        columns["arm"] = [arms[key] for key in keys]
+        columns["arm"] = [names[key] for key in keys]
     return columns
 
 

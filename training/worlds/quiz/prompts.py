@@ -94,23 +94,23 @@ class Author:
             **self._races(clusters, "eval", extra),
         }
         by_answerable = {a: conditions(self.stances, self.tasks, a) for a in (True, False)}
-        arms = [
+        matched = [
             (row, condition)
             for row, answerable in enumerate(self.facts.answerable[fact].tolist())
             for condition in by_answerable[answerable]
         ]
-        rows = np.array([row for row, _ in arms])
+        rows = np.array([row for row, _ in matched])
         fixed = {name: column[rows] for name, column in base.items()}
         varied = {
-            name: np.array([getattr(condition, name) for _, condition in arms]) for name in Condition.KEY
+            name: np.array([getattr(condition, name) for _, condition in matched]) for name in Condition.KEY
         }
         value = np.where(varied["truthful"], self.facts.truth[fixed["fact"]], fixed.pop("wrong"))
         asked = Asked(value=named(varied["stance"], value), **fixed, **varied)
         columns = pd.DataFrame(
             {
                 "cluster": [f"eval-{row:05d}" for row in rows],
-                "condition": [condition.name for _, condition in arms],
-                "weight": [condition.share for _, condition in arms],
+                "condition": [condition.name for _, condition in matched],
+                "weight": [condition.share for _, condition in matched],
             }
         )
         return asked, columns
@@ -121,8 +121,8 @@ class Author:
 
     def items(self, asked: Asked) -> pd.DataFrame:
         """The prompts as items: prompt and the world's own columns (None where a column does not apply)."""
-        arms = {arm.key: arm.name for arm in conditions(self.stances, self.tasks, answerable=True)}
-        return prompts.items(asked, self.facts, self.tasks, arms)
+        names = {each.key: each.name for each in conditions(self.stances, self.tasks, answerable=True)}
+        return prompts.items(asked, self.facts, self.tasks, names)
 
     def _wordings(self, role: str) -> np.ndarray:
         """The wordings in which `role` may ask about each fact, shape (facts, wordings per role)."""
