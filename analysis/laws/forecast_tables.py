@@ -85,7 +85,7 @@ def _from_frontier(curve: Curve, replicates: PoolGroup[Replicate], frontier: pd.
 
 def forecast_row(of: Forecasted) -> pd.DataFrame:
     """One row of `FORECAST_COLUMNS`."""
-    row: dict[str, object] = {name: np.nan for name in FORECAST_COLUMNS} | {
+    row: dict[str, object] = dict.fromkeys(FORECAST_COLUMNS, np.nan) | {
         "forecast": of.name, "method": str(of.way), "proxy": of.proxy, "source": of.source, "weights": "",
         "refused": None,
     }  # fmt: skip
