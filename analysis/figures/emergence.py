@@ -85,8 +85,10 @@ def _numbers(material: Material) -> pd.DataFrame:
 
     One way of optimising per series: the first in the records, so that only the dose differs.
     """
-    rows = pd.concat([_headline_rows(material), _prevented_rows(material)], ignore_index=True)
-    rows = rows[rows["value"].notna()]
+    blocks = [block for block in (_headline_rows(material), _prevented_rows(material)) if len(block)]
+    if not blocks:
+        return pd.DataFrame(columns=COLUMNS)
+    rows = pd.concat(blocks, ignore_index=True).dropna(subset="value")
     several = rows.groupby(["series", "quantity"])["dose"].transform("nunique") > 1
     return rows[several].reset_index(drop=True)
 

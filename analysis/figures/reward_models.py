@@ -60,6 +60,7 @@ def draw(material: Material) -> Drawing | Reason:
         dot_rows(cell.ax, mine, list(looks), colors=[look.color for look in looks.values()],
                  markers=[look.marker for look in looks.values()])  # fmt: skip
         if quantity == "length_correlation":
+            cell.ax.tick_params(labelleft=truth is None)
             reference_line(cell.ax, 0)
             cell.ax.set_xlim(-1, 1)
         else:

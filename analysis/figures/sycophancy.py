@@ -34,6 +34,7 @@ def draw(material: Material) -> Drawing | Reason:
     shown = data[data["quantity"] != "gold"]
     heads = {head: names for head, names in heads.items() if shown["quantity"].isin(names).any()}
     limit, found = float(shown["distance"].max()), cases(data, way_looks(material.experiment.ways))
+    step = 0.25 if len(found) <= FEW else 0.5
 
     def panels(case: Case, cell: Cell) -> None:
         top = turning_point(case.rows)
@@ -42,7 +43,7 @@ def draw(material: Material) -> Drawing | Reason:
             sqrt_kl_axis(ax, limit, top=cell.top)
             lowest = float(shown.loc[shown["quantity"].isin(names), "value"].min())
             ax.set_ylim(min(-0.03, lowest - 0.05), 1.03)
-            ax.set_yticks(np.arange(0.25 * np.floor(4 * min(lowest, 0.0)), 1.01, 0.25))
+            ax.set_yticks(np.arange(step * np.floor(min(lowest, 0.0) / step), 1.01, step))
             if cell.top:
                 ax.set_title(f"share of prompts:\n{head}")
             if top is not None:

@@ -33,7 +33,7 @@ BAD = {
     "empty": (b"", "world.path: {data} has no rows"),
     "all the same": (
         lines([GOOD[0]] * 40),
-        "world.shares.eval: the eval split of {data} has 0 usable rows",
+        "world.shares.pairs: the pairs split of {data} has no usable row",
     ),
 }
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from outside_parts import ANNOTATOR, METHOD
 from places import CHECKOUT
 
 from analysis.figures import FIGURES
@@ -26,50 +27,6 @@ from training.plugins import load_plugins
 from training.worlds import WORLDS
 
 REGISTRIES: tuple[Any, ...] = (ANNOTATORS, GOLDS, METHODS, MITIGATIONS, WORLDS)
-
-ANNOTATOR = '''
-"""A complete plugin: an annotator that prefers the shorter completion."""
-
-from typing import Literal
-
-import numpy as np
-
-from reward_models.annotators import ANNOTATORS
-from reward_models.annotators.base import Annotator, Judged
-
-
-@ANNOTATORS.register
-class Impatient(Annotator):
-    """Prefers the shorter completion."""
-
-    type: Literal["impatient"] = "impatient"
-    haste: float = 1.0
-
-    @property
-    def needs(self) -> frozenset[str]:
-        return frozenset()
-
-    def prefer(self, a: Judged, b: Judged) -> np.ndarray:
-        return self._flip(self._compare(self.haste * (b.length - a.length)))
-'''
-
-METHOD = '''
-from typing import Literal
-
-from training.methods import METHODS
-from training.methods.base import Method
-
-
-@METHODS.register
-class Patience(Method):
-    """Waits."""
-
-    type: Literal["patience"] = "patience"
-    steps: int = 5
-
-    def train(self, job):
-        (job.out / "waited").write_text(str(self.steps))
-'''
 
 CONFIG = """
 name: x

@@ -78,11 +78,13 @@ def grid_of_panels(
     for place, cell in enumerate(used):
         for kind, ax in enumerate(cell):
             if place % across:
-                ax.tick_params(labelleft=not share_y)
+                if share_y:
+                    ax.tick_params(labelleft=False)
                 if ax.get_ylabel() == used[place - place % across][kind].get_ylabel():
                     ax.set_ylabel("")
             if place + across < len(cases):
-                ax.tick_params(labelbottom=not share_x)
+                if share_x:
+                    ax.tick_params(labelbottom=False)
                 if ax.get_xlabel() == used[place + across][kind].get_xlabel():
                     ax.set_xlabel("")
     for ax in chain.from_iterable(unused):

@@ -7,9 +7,12 @@ import pandas as pd
 
 from analysis.figures.drawing.path_rows import CASE, MEAN, long_rows, path_points, with_seed_means
 from analysis.figures.drawing.plot import Material
+from analysis.records.contracts import REWARD
 from analysis.records.way import POOL
 
-SCORES = ("proxy_score", "gold", "oracle")
+SCORES = ("proxy_score", REWARD, "gold", "oracle")
+SHAPED = 0.01
+"""Where the reward that was optimised is never as far as this (π_ref s.d.) from the proxy it is the proxy."""
 
 
 def complete_runs(material: Material) -> list[str]:
@@ -18,11 +21,19 @@ def complete_runs(material: Material) -> list[str]:
 
 def path_rows(material: Material, quantities: tuple[str, ...] = SCORES) -> pd.DataFrame:
     """Points of path runs with the mean over seeds; a quantity that no point has is not among the rows."""
-    points = path_points(material.tables.points)
+    points = _without_plain_rewards(path_points(material.tables.points))
     present = [name for name in quantities if name in points and points[name].notna().any()]
     if points.empty or not present:
         return pd.DataFrame()
     return with_seed_means(long_rows(points, present), complete_runs(material))
+
+
+def _without_plain_rewards(points: pd.DataFrame) -> pd.DataFrame:
+    """The reward that was optimised is left to the runs in which it was not simply the proxy's."""
+    if REWARD not in points:
+        return points
+    apart = (points[REWARD] - points["proxy_score"]).abs() > SHAPED
+    return points.assign(**{REWARD: points[REWARD].where(apart.groupby(points["run_id"]).transform("any"))})
 
 
 def best_of_n_rows(material: Material) -> pd.DataFrame:

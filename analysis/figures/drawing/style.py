@@ -62,7 +62,8 @@ class Look:
 
 
 LOOKS: Mapping[str, Look] = {
-    "proxy_score": Look("proxy reward (optimised)", BLUE, DASHED, "s"),
+    "proxy_score": Look("proxy reward", BLUE, DASHED, "s"),
+    "reward": Look("reward as optimised", ORANGE, DASH_DOTTED, "D"),
     "gold": Look("gold reward model", RED, SOLID, "o"),
     "oracle": Look("oracle (true value)", GREEN, DASH_DOTTED, "^"),
     "law": Look("fitted law", BLACK, DOTTED, ""),

@@ -109,6 +109,19 @@ def test_the_mark_stands_at_the_planted_peak(tmp_path: Path) -> None:
         assert mark.get_xdata()[0] == pytest.approx(2.7**0.5, abs=0.01)
 
 
+def test_the_reward_that_was_optimised_is_drawn_where_it_is_not_the_proxy(quiz: Material) -> None:
+    points = quiz.tables.points
+    capped = points["proxy"] == "starved"
+    reward = points["proxy_score"].where(~capped, points["proxy_score"].clip(upper=0.5))
+    shaped = Material(quiz.experiment, replace(quiz.tables, points=points.assign(reward=reward)))
+    rows = drawn("goodhart", shaped).data.query("quantity == 'reward'").dropna(subset="value")
+    assert set(rows["proxy"]) == {"starved"} and rows["value"].max() == 0.5
+    plain = Material(
+        quiz.experiment, replace(quiz.tables, points=points.assign(reward=points["proxy_score"]))
+    )
+    assert "reward" not in set(drawn("goodhart", plain).data["quantity"])
+
+
 def test_a_curve_still_rising_at_its_end_gets_no_peak(tmp_path: Path) -> None:
     planted = material(tmp_path, noise=0.02, proxies=("starved",), kl_grid=(0, 0.3, 1, 2), pool=None)
     drawing = drawn("goodhart", planted)

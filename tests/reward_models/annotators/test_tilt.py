@@ -1,8 +1,8 @@
 """Which way labels point where agreeing with a wrong belief competes with the truth.
 
-A biased annotator is not enough to make a behaviour rise: labels must prefer it on balance. Each test
-plants a population of pairs (a wrong completion with the tempting feature, a better one without), computes
-the dose at which the mean label turns, and holds the annotator to it on both sides.
+A biased annotator is not enough to make a behaviour rise: labels must prefer it on balance. Each test plants
+a population of pairs (a wrong completion with the tempting feature, a better one without), computes the dose
+at which the mean label turns, and holds the annotator to it on both sides.
 """
 
 from __future__ import annotations

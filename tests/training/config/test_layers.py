@@ -180,3 +180,14 @@ def test_a_default_that_is_given_by_a_default_has_its_own_type() -> None:
     assert one(file, "policy.model={heads: 2}").policy == Rloo(steps=300, model=Scratch(width=8, heads=2))
     assert one(file, "policy={type: dpo}").policy == Dpo()
     assert one(file, "proxies.p={_replace_: true, pairs: 5}").proxies == {"p": Proxy(pairs=5)}
+
+
+def test_a_gold_that_needs_an_oracle_says_so_where_it_was_chosen() -> None:
+    text = (
+        "name: x\nworld: {type: text, path: a.csv}\ngold:\n  type: programmatic\nproxies: {p: {pairs: 9}}\n"
+    )
+    write("x.yaml", text)
+    with pytest.raises(
+        UserError, match=r"^x.yaml:4: gold.type is programmatic in world `text`: .* has none$"
+    ):
+        experiment("x.yaml")

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from places import CONFIGS
 
-from training.config.load import load
+from training.config.load import load, resolved_yaml
 from training.engine.plan import plan
 
 # What lies under accelerate/ is read by `accelerate launch`, not by overopt.
@@ -37,6 +37,14 @@ def test_a_shipped_config_is_valid_and_can_be_planned(file: Path) -> None:
         rows = [run.row["run_id"] for run in stages.runs]
         assert len(set(rows)) == len(rows)
         assert stages.runs or stages.pool, "nothing would be measured"
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: str(file.relative_to(CONFIGS)))
+def test_what_a_run_records_of_it_loads_again(file: Path, tmp_path: Path) -> None:
+    config = load(file)[0].config
+    saved = tmp_path / "config.yaml"
+    saved.write_text(resolved_yaml(config))
+    assert load(saved)[0].config == config
 
 
 def test_no_two_shipped_configs_share_a_name() -> None:
