@@ -116,7 +116,10 @@ def test_a_policy_that_diverges_stops_within_a_step(smoke: Finished, tmp_path: P
     policy = {**stage.settings["policy"], "learning_rate": 1e30}
     failure, steps = fail_here(smoke.home, stage, {"policy": policy}, tmp_path)
     assert failure.expected and steps <= 2
-    assert re.match(r"The policy stopped at step [12]: (its logits|loss|grad_norm|KL|the step left weights)", failure.message)
+    assert re.match(
+        r"The policy stopped at step [12]: (its logits|loss|grad_norm|KL|the step left weights)",
+        failure.message,
+    )
 
 
 def test_fine_tuning_that_diverges_stops_within_a_step(smoke: Finished, tmp_path: Path) -> None:

@@ -195,6 +195,7 @@ class Executor:
         with self._left_for_later(run):
             if complete:
                 self.state.done |= scores.commit(announce, self.state.done)
+                self.state.reused |= scores.known
             else:
                 scores.poll(announce)  # the points of a failed run count as far as they go
         scores.close()

@@ -49,6 +49,8 @@ class LiveScores:
         self.places = (store.root / "partial" / policy.name, store.artefacts / policy.name)
         self.folder = store.root / "live" / policy.name
         self.announced: set[str] = set()
+        self.known: set[str] = set()
+        """Keys of stages whose scores the store had already: the policy left the same bytes as before."""
         with contextlib.ExitStack() as stack:
             stack.enter_context(locked(store.root / "locks" / f"live-{policy.name}.lock", wait=False))
             shutil.rmtree(self.folder, ignore_errors=True)
@@ -90,6 +92,8 @@ class LiveScores:
                 if building.artefact is None:
                     shutil.rmtree(building.path)
                     live.folder.rename(building.path)
+                else:
+                    self.known.add(live.stage.key)
                 published[live.stage.key] = building.commit()
         self.close()
         return published
