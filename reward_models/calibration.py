@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
+from scipy.stats import binomtest
 
 from reward_models.errors import Diverged
 
@@ -37,12 +37,10 @@ def require_scale(what: str, rewards: np.ndarray) -> None:
         )
 
 
-def wilson(successes: int, total: int, z: float = 1.96) -> tuple[float, float]:
+def wilson(successes: int, total: int) -> tuple[float, float]:
     """95 % interval of a proportion (Wilson 1927), which stays inside [0, 1] and is sound near its ends."""
-    share, scale = successes / total, 1 + z**2 / total
-    centre = (share + z**2 / (2 * total)) / scale
-    half = z / scale * math.sqrt(share * (1 - share) / total + z**2 / (4 * total**2))
-    return centre - half, centre + half
+    low, high = binomtest(successes, total).proportion_ci(0.95, method="wilson")
+    return float(low), float(high)
 
 
 def agreement(margin: np.ndarray, other: np.ndarray) -> float | None:

@@ -47,6 +47,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"laws"},
         {"pool", "audit"},
         {"probes", "detectors", "claims"},
+        {"study"},
         {"records"},
         {"estimators", "plugins"},
     ],

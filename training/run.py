@@ -95,7 +95,7 @@ def _run(config: Experiment, stages: Plan, store: Store, folder: Path, workers: 
     records = Records(config, stages, folder, store.root)
     records.begin()
     with (
-        View(stages, store.root, console) as view,
+        View(stages, store.root, console, config.headline_behaviour) as view,
         Mirror(config.tracking, folder, config.model_dump(mode="json"), say=view.say) as mirror,
     ):
         observing = Observing(stages, store.root, records, view, mirror)

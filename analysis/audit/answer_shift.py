@@ -14,11 +14,9 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from analysis.estimators.arrays import Floats
 from analysis.estimators.bootstrap import cluster_mean_ci
-
-Floats = NDArray[np.float64]
 
 NEUTRAL, SUGGESTED, THIRD_PARTY = "neutral", "wrong_suggested", "third_party"
 EXCESS = "beyond_third_party"

@@ -27,15 +27,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from analysis.estimators.arrays import Floats
 from analysis.estimators.bootstrap import LEVEL, ClusterSums, draw_clusters
 from analysis.records.experiment import Experiment, RecordError
+from analysis.study.grid import MISSING, Grid, Heading, interval
+from analysis.study.study import Study
+from analysis.study.table import COUNT, TEXT, Column, Table
 
-Floats = NDArray[np.float64]
 Matched = tuple[str, str]
-
-AUDIT_COLUMNS = ("scorer", "measure", "unit", "value", "lo", "hi", "questions")
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ UNITS = {
 
 
 def audit_table(values: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """`AUDIT_COLUMNS`, one row per scorer and measure that its variants allow, in the order of `MEASURES`.
+    """`AUDIT`, one row per scorer and measure that its variants allow, in the order of `MEASURES`.
 
     Args:
         values: one row per question (`cluster`), `variant` and `scorer`, with the raw reward `value`.
@@ -93,7 +93,7 @@ def audit_table(values: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
         ValueError: a question lacks a variant that another has, or has one twice.
     """
     if values.empty:
-        return pd.DataFrame(columns=list(AUDIT_COLUMNS))
+        return AUDIT.empty()
     counts = draw_clusters(rng, values["cluster"].nunique())
     parts = [_of_scorer(str(name), rows, counts) for name, rows in values.groupby("scorer", sort=False)]
     return pd.concat(parts, ignore_index=True)
@@ -106,7 +106,7 @@ def experiment_audit(experiment: Experiment, seed: int) -> pd.DataFrame:
         RecordError: its matched completions are not all there.
     """
     if experiment.audit is None:
-        return pd.DataFrame(columns=list(AUDIT_COLUMNS))
+        return AUDIT.empty()
     values = experiment.audit
     order = values["scorer"].map({"oracle": 0, "gold": 1}).fillna(2)
     values = values.assign(order=order).sort_values(["order", "scorer"], kind="stable")
@@ -136,7 +136,7 @@ def _of_scorer(scorer: str, rows: pd.DataFrame, counts: Floats) -> pd.DataFrame:
             lo, hi = _interval(spread[measure])
             unit = UNITS.get(measure, "share")
             table.append((scorer, measure, unit, float(value[measure]), lo, hi, len(by_question)))
-    return pd.DataFrame(table, columns=list(AUDIT_COLUMNS))
+    return pd.DataFrame(table, columns=AUDIT.names)
 
 
 def _per_question(reward: Mapping[str, Floats], sd: float) -> dict[str, Floats]:
@@ -194,3 +194,55 @@ def _json(value: Any) -> Any:
     if isinstance(value, float | np.floating):
         return "infinite" if value == math.inf else float(value) if math.isfinite(value) else None
     return int(value) if isinstance(value, np.integer) else value
+
+
+TITLES = {
+    "error": "wrong answer",
+    "agreement": "agrees with wrong belief",
+    "cfw": "confident wrong over hedged right",
+    "exchange_rate": "exchange rate",
+}
+SHOWN = (*BIASES, "cfw", "exchange_rate")
+
+
+def audit_grids(audit: pd.DataFrame) -> list[Grid]:
+    """One row per reward model, a column per bias that its world can show; none without an audit."""
+    if audit.empty:
+        return []
+    shown = [measure for measure in SHOWN if measure in set(audit["measure"])]
+    cells = {(row["scorer"], row["measure"]): row for row in audit.to_dict("records")}
+    rows = []
+    for scorer in audit["scorer"].unique():
+        found = [cells.get((scorer, measure)) for measure in shown]
+        written = [interval(each["value"], each["lo"], each["hi"]) if each else MISSING for each in found]
+        rows.append([str(scorer), *written])
+    caption = (
+        f"Before anything was optimised: {int(audit['questions'].max())} known questions, each answered in "
+        "versions that differ in one thing. Share on which the version with that thing earns more; 0.5 is "
+        "unbiased, ties count one half. Agreement is compared with the wrong answer to a question that hints "
+        f"at nothing. Exchange rate: {MEASURES['exchange_rate']}; a dash where truth is not sure to pay. "
+        "Brackets: 95 % intervals, resampled by question."
+    )
+    columns = [Heading("model", "text"), *(Heading(TITLES.get(measure, measure)) for measure in shown)]
+    return [Grid("What each reward model rewards", caption, columns, rows)]
+
+
+def _grids(study: Study) -> list[Grid]:
+    return audit_grids(AUDIT.of(study))
+
+
+AUDIT = Table(
+    "audit",
+    "What each reward model pays for besides the truth: one row per reward model and measure.",
+    (
+        Column("scorer", TEXT, "oracle, gold or proxy/<name>/<replicate>"),
+        Column("measure", TEXT, "a bias or a margin"),
+        Column("unit", TEXT, "share of matched pairs, reward s.d. or ratio"),
+        Column("value", "its unit", "of the measure"),
+        Column("lo", "its unit", "lower bound, 95 %, resampled by question"),
+        Column("hi", "its unit", "upper bound"),
+        Column("questions", COUNT, "questions behind it"),
+    ),
+    lambda study: experiment_audit(study.experiment, study.seed),
+    _grids,
+)

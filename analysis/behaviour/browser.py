@@ -13,39 +13,31 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from analysis.behaviour.rates import Path
+from analysis.behaviour.rates import Path, paths
 from analysis.probes import Evidence, Headline
+from analysis.probes.evidence import evidence, headlines
 from analysis.records.run_curves import RunCurves
 from analysis.records.scale import reference_scale
+from analysis.study.columns import KL, STEP_OF, run_columns
+from analysis.study.table import COUNT, SD, SHARE, TEXT, Column, Table
 
 TOP = 0.05
 """Share of a point's completions, those with the widest gap, that are grouped."""
 GROUPS = 3
 """Groups shown per point, the largest."""
 NOTHING = "none of these behaviours"
-BROWSER_COLUMNS = (
-    *("run_id", "proxy", "step", "kl", "does", "among_widest", "widest", "share_of_all"),
-    *("prompt", "completion", "proxy_score", "gold", "gap"),
-)
 
 
-def browser(paths: Sequence[Path], evidence: Evidence, headlines: Mapping[str, Headline]) -> pd.DataFrame:
-    """`BROWSER_COLUMNS`: one row per point and group of completions, for the first run of every proxy.
-
-    `does` names the behaviours; `among_widest` of the `widest` completions of the point do just this, and
-    `share_of_all` of all its completions. Scores and gap in π_ref s.d., of the completion shown.
-    """
+def browser(found: Sequence[Path], known: Evidence, carried: Mapping[str, Headline]) -> pd.DataFrame:
+    """`BROWSER`, for the first run of every proxy."""
     first: dict[str, Path] = {}
-    for path in paths:
+    for path in found:
         first.setdefault(path.proxy, path)
-    frames = [_run(path.runs[0], evidence, headlines) for path in first.values()]
-    frames = [frame for frame in frames if len(frame)]
-    if not frames:
-        return pd.DataFrame(columns=list(BROWSER_COLUMNS))
-    return pd.concat(frames, ignore_index=True)[list(BROWSER_COLUMNS)]
+    frames = [_run(path.runs[0], known, carried) for path in first.values()]
+    return BROWSER.stack(frames)
 
 
-def _run(run: RunCurves, evidence: Evidence, headlines: Mapping[str, Headline]) -> pd.DataFrame:
+def _run(run: RunCurves, known: Evidence, carried: Mapping[str, Headline]) -> pd.DataFrame:
     kl = run.sums["kl"].mean()
     scorers, scale = {"proxy_score": run.run.scorer, "gold": "gold"}, None
     frames = []
@@ -61,17 +53,17 @@ def _run(run: RunCurves, evidence: Evidence, headlines: Mapping[str, Headline]) 
             mean, sd = scale[scorer]
             said[name] = (scores[scorer] - mean) / sd
         said["gap"] = said["proxy_score"] - said["gold"]
-        said["does"] = _behaviours(answers, evidence, headlines)
+        said["does"] = _behaviours(answers, known, carried)
         frames.append(_widest(said).assign(step=step, kl=kl[place]))
     if not frames:
-        return pd.DataFrame(columns=list(BROWSER_COLUMNS))
+        return pd.DataFrame()
     return pd.concat(frames, ignore_index=True).assign(run_id=run.run.run_id, proxy=run.run.proxy)
 
 
-def _behaviours(answers: pd.DataFrame, evidence: Evidence, headlines: Mapping[str, Headline]) -> list[str]:
+def _behaviours(answers: pd.DataFrame, known: Evidence, carried: Mapping[str, Headline]) -> list[str]:
     """What each completion does, in words."""
-    labels = [headline.label for headline in headlines.values()]
-    occurs = [headline.events(evidence, answers).eq(1).to_numpy() for headline in headlines.values()]
+    labels = [headline.label for headline in carried.values()]
+    occurs = [headline.events(known, answers).eq(1).to_numpy() for headline in carried.values()]
     if not occurs:
         return [NOTHING] * len(answers)
     kinds, which = np.unique(np.stack(occurs, axis=1), axis=0, return_inverse=True)
@@ -89,3 +81,23 @@ def _widest(said: pd.DataFrame) -> pd.DataFrame:
     return examples.assign(
         among_widest=counts, widest=len(top), share_of_all=everywhere[counts.index]
     ).reset_index()
+
+
+BROWSER = Table(
+    "behaviour_browser",
+    "The completions with the widest gaps between proxy and gold: one row per point and group of them.",
+    (
+        *run_columns("run_id", "proxy"),
+        *(STEP_OF, KL),
+        Column("does", TEXT, "the behaviours that occur in it"),
+        Column("among_widest", COUNT, "completions among the widest gaps that do just this"),
+        Column("widest", COUNT, "completions with the widest gaps"),
+        Column("share_of_all", SHARE, "of all completions of the point that do just this"),
+        Column("prompt", TEXT, "what was asked"),
+        Column("completion", TEXT, "the completion of this group with the widest gap"),
+        Column("proxy_score", SD, "its proxy score"),
+        Column("gold", SD, "its gold score"),
+        Column("gap", SD, "the first minus the second"),
+    ),
+    lambda study: browser(paths(study), evidence(study), headlines(study)),
+)

@@ -20,23 +20,22 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from analysis.estimators.arrays import Floats
 from analysis.estimators.bootstrap import ClusterSums
-from analysis.pool.curves import ScoredPool
+from analysis.pool.curves import ScoredPool, scored_pool
 from analysis.pool.frontier import BETAS, EFFECTIVE, Tilted
-from analysis.probes import PROBES, Evidence, Headline
+from analysis.probes import PROBES, Evidence, Headline, declined
 from analysis.probes.answers import Asked
 from analysis.probes.base import Z
+from analysis.probes.evidence import evidence
 from analysis.records.experiment import Experiment
 from analysis.records.run_curves import SampleKeys, read_answers
+from analysis.study.columns import KL, SQRT_KL, run_columns
+from analysis.study.grid import Grid, Heading, interval, number
+from analysis.study.study import Study, once
+from analysis.study.table import COUNT, TEXT, Column, Table
 
-Floats = NDArray[np.float64]
-
-BEHAVIOUR_COLUMNS = (
-    *("proxy", "proxy_seed", "beta", "ess", "kl", "sqrt_kl", "kind", "measure"),
-    *("value", "lo", "hi", "refused"),
-)
 FACT = ("entity", "relation")
 """Item columns that name what a prompt asks about."""
 STANCE = ("stance", "belief_correct")
@@ -46,12 +45,7 @@ STEPS = BETAS[::4]
 
 
 def frontier_behaviour(pool: ScoredPool | None, probing: PoolProbing | None) -> pd.DataFrame:
-    """`BEHAVIOUR_COLUMNS`, one row per proxy replicate, β with enough effective samples, and measure.
-
-    The first β is infinite: π_ref itself. kind is "outcome" or "probe"; a probe that the pool cannot carry is
-    one row without a β whose `refused` says why. KL in nats; rates are shares; lo and hi: 95 % intervals over
-    prompts (outcomes) or facts (probes).
-    """
+    """`FRONTIER_BEHAVIOUR`: proxy replicates, β with enough effective samples, and measures."""
     rows: list[dict[str, object]] = []
     if pool is not None and probing is not None:
         for proxy, proxy_seed, scorer in pool.proxies:
@@ -62,10 +56,10 @@ def frontier_behaviour(pool: ScoredPool | None, probing: PoolProbing | None) -> 
                 rows += [head | at | row for row in _means(probing.outcomes, tilted, pool)]
                 rows += [head | at | row for row in probing.rates(tilted)]
         rows += [{"kind": "probe", "measure": name, "refused": why} for name, why in probing.refused.items()]
-    return pd.DataFrame(rows, columns=list(BEHAVIOUR_COLUMNS))
+    return pd.DataFrame(rows, columns=FRONTIER_BEHAVIOUR.names)
 
 
-def pool_probing(experiment: Experiment, evidence: Evidence) -> PoolProbing | None:
+def pool_probing(experiment: Experiment, known: Evidence) -> PoolProbing | None:
     """The pool's answers as the probes see them; None where there is no pool or it was never parsed."""
     point = experiment.pool_point
     if point is None or not (point.sampled and point.parsed):
@@ -73,7 +67,12 @@ def pool_probing(experiment: Experiment, evidence: Evidence) -> PoolProbing | No
     samples = point.samples(("item_id", "sample_id"))
     items = experiment.pool_items
     answers = read_answers(items, point, SampleKeys(items, samples, point.path / "samples.parquet"))
-    return PoolProbing(items, answers, evidence)
+    return PoolProbing(items, answers, known)
+
+
+@once
+def pool_probes(study: Study) -> PoolProbing | None:
+    return pool_probing(study.experiment, evidence(study))
 
 
 def reliable(proxy: Floats, betas: Floats) -> Iterator[tuple[float, Tilted]]:
@@ -105,7 +104,7 @@ def _means(outcomes: dict[str, Floats], tilted: Tilted, pool: ScoredPool) -> Ite
 class PoolProbing:
     """The probes on one pool: its prompts as matched conditions of facts, as far as they say."""
 
-    def __init__(self, items: pd.DataFrame, answers: pd.DataFrame, evidence: Evidence) -> None:
+    def __init__(self, items: pd.DataFrame, answers: pd.DataFrame, known: Evidence) -> None:
         self.outcomes = _outcomes(answers, items)
         self.headlines: dict[str, Headline] = {}
         """Those that the pool can carry, by measure."""
@@ -113,7 +112,7 @@ class PoolProbing:
         if missing:
             self.refused = dict.fromkeys(PROBES, f"the pool's prompts record no {', '.join(missing)}")
             return
-        reference = None if evidence.reference is None else _by_fact(evidence.reference)
+        reference = None if known.reference is None else _by_fact(known.reference)
         self.evidence = Evidence.gather(_by_fact(_conditions(items)), reference)
         answers = _by_fact(_conditions(answers))
         refusals = {name: probe.refusal(self.evidence, answers) for name, probe in PROBES.items()}
@@ -156,3 +155,52 @@ def _conditions(rows: pd.DataFrame) -> pd.DataFrame:
         "neutral",
     )
     return rows.assign(condition=condition)
+
+
+def _grids(study: Study) -> list[Grid]:
+    table = FRONTIER_BEHAVIOUR.of(study)
+    measured = table[table["refused"].isna()]
+    if measured.empty:
+        return []
+    proxies = list(measured["proxy"].unique())
+    columns = [Heading("measure", "text"), Heading("π_ref")]
+    ends, key = {}, ["kind", "measure"]  # what a parser counts and a probe's rate may share a name
+    for proxy in proxies:
+        first = measured[(measured["proxy"] == proxy)]
+        first = first[first["proxy_seed"] == first["proxy_seed"].min()]
+        ends[proxy] = first[first["beta"] == first["beta"].min()].set_index(key)
+        columns.append(Heading(f"{proxy}, at KL {number(ends[proxy]['kl'].iloc[0], 1)}"))
+    start = measured[measured["beta"] == float("inf")].drop_duplicates(key).set_index(key)
+    rows = []
+    for each in start.index:
+        cells = [start.loc[each], *(ends[proxy].loc[each] for proxy in proxies)]
+        rows.append(
+            [str(each[1]).replace("_", " "), *(interval(c["value"], c["lo"], c["hi"]) for c in cells)]
+        )
+    refused = {str(r["measure"]): r["refused"] for r in table.dropna(subset="refused").to_dict("records")}
+    caption = (
+        "Outcomes (means per completion) and probes of the reference policy, and of the best policy for each "
+        "proxy at the largest KL that the pool can show, without training. The pool's prompts are a natural "
+        f"draw, grouped by fact; they are not those of the path runs. {declined(refused)}"
+    ).rstrip()
+    return [Grid("What the frontier does", caption, columns, rows)]
+
+
+FRONTIER_BEHAVIOUR = Table(
+    "frontier_behaviour",
+    "What the frontier's policies do: one row per proxy replicate, β and measure; β is infinite for π_ref.",
+    (
+        *run_columns("proxy", "proxy_seed"),
+        Column("beta", "s.d./nat", "KL coefficient, in the proxy's π_ref s.d."),
+        Column("ess", COUNT, "effective samples per prompt, on average"),
+        *(KL, SQRT_KL),
+        Column("kind", TEXT, "outcome (what the world's parser counts) or probe"),
+        Column("measure", TEXT, "its name"),
+        Column("value", "of the measure", "its mean"),
+        Column("lo", "of the measure", "lower bound, 95 %, over prompts or facts"),
+        Column("hi", "of the measure", "upper bound"),
+        Column("refused", TEXT, "why the pool cannot carry a probe: one row without a β"),
+    ),
+    lambda study: frontier_behaviour(scored_pool(study), pool_probes(study)),
+    _grids,
+)

@@ -28,17 +28,16 @@ from numpy.typing import NDArray
 from analysis.estimators.linear_probe import Facts, Floats, LinearProbe
 from analysis.probes import Evidence
 from analysis.probes.base import rate
+from analysis.probes.evidence import evidence
 from analysis.records.experiment import Point, RecordError
 from analysis.records.run_curves import RunCurves
+from analysis.study.columns import KL, SQRT_KL, STEP_OF, run_columns
+from analysis.study.study import Study, once
+from analysis.study.table import COUNT, SHARE, TEXT, Column, Table
 
 CONDITIONS = ("neutral", "wrong")
 SHARES = ("knows_and_says", "bent", "broken")
-KNOWING_COLUMNS = (
-    *("run_id", "group", "method", "control", "proxy", "proxy_pairs", "proxy_seed", "seed"),
-    *("step", "kl", "sqrt_kl", "condition", "probe"),
-    *(f"{name}{end}" for name in (*SHARES, "accuracy") for end in ("", "_lo", "_hi")),
-    *("control_accuracy", "facts", "prompts"),
-)
+OF_RUN = ("run_id", "group", "method", "control", "proxy", "proxy_pairs", "proxy_seed", "seed")
 MIN_HOLDERS = 3
 """Entities that must share a value: with fewer, no probe could learn it from the others."""
 MIN_FACTS = 20
@@ -57,11 +56,11 @@ class Readable:
     """By condition: the prompt of each base item."""
 
 
-def readable(evidence: Evidence) -> list[Readable]:
+def readable(known: Evidence) -> list[Readable]:
     """By relation, the base items about facts of K_ref whose value `MIN_HOLDERS` known entities share."""
-    asked = evidence.items[evidence.items["condition"] == "neutral"]
-    asked = asked[asked["cluster"].isin(evidence.known)].sort_values("cluster")
-    items, found = evidence.items.set_index(["condition", "cluster"])["item_id"], []
+    asked = known.items[known.items["condition"] == "neutral"]
+    asked = asked[asked["cluster"].isin(known.known)].sort_values("cluster")
+    items, found = known.items.set_index(["condition", "cluster"])["item_id"], []
     for _, rows in asked.groupby("relation"):
         holders = rows.groupby("truth")["entity"].nunique()
         rows = rows[rows["truth"].isin(holders.index[holders >= MIN_HOLDERS])]
@@ -73,16 +72,16 @@ def readable(evidence: Evidence) -> list[Readable]:
     return found
 
 
-def refusal(curves: Sequence[RunCurves], evidence: Evidence) -> str | None:
+def refusal(curves: Sequence[RunCurves], known: Evidence) -> str | None:
     """Why these records cannot tell knowing from saying; None when they can."""
     if not any(point.has_hidden for each in curves for point in each.run.points):
         return "no hidden states were stored (measure.hidden_states was off)"
-    missing = [name for name in ("entity", "relation", "truth") if name not in evidence.items]
+    missing = [name for name in ("entity", "relation", "truth") if name not in known.items]
     if missing:
         return f"this world records no {', '.join(missing)}"
-    if not evidence.known:
+    if not known.known:
         return "there are no facts that π_ref is known to know"
-    facts = sum(len(np.unique(each.facts.entity)) for each in readable(evidence))
+    facts = sum(len(np.unique(each.facts.entity)) for each in readable(known))
     if facts < MIN_FACTS:
         return (
             f"π_ref knows {facts} facts whose value at least {MIN_HOLDERS} of its known entities share, and "
@@ -91,19 +90,15 @@ def refusal(curves: Sequence[RunCurves], evidence: Evidence) -> str | None:
     return None
 
 
-def knowing(curves: Sequence[RunCurves], evidence: Evidence, rng: np.random.Generator) -> pd.DataFrame:
-    """`KNOWING_COLUMNS`, one row per point with hidden states, condition and probe ("fixed", "retrained").
-
-    Shares and accuracy (P(the probe reads the true value)) are over facts, each with one vote, with Wilson
-    intervals; KL in nats per sequence. Facts and values are split into folds and dealt to the control task by
-    `rng`, the same for all points of a run.
-    """
-    if refusal(curves, evidence) is not None:
-        return pd.DataFrame(columns=list(KNOWING_COLUMNS))
-    relations = readable(evidence)
+def knowing(curves: Sequence[RunCurves], known: Evidence, rng: np.random.Generator) -> pd.DataFrame:
+    """`KNOWING`, Wilson intervals over facts. Facts and values are split into folds and dealt to the control
+    task by `rng`, the same for all points of a run."""
+    if refusal(curves, known) is not None:
+        return KNOWING.empty()
+    relations = readable(known)
     seed = int(rng.integers(2**63))
     rows = [row for each in curves for row in _of_run(each, relations, seed)]
-    return pd.DataFrame(rows, columns=list(KNOWING_COLUMNS))
+    return pd.DataFrame(rows)
 
 
 def _of_run(each: RunCurves, relations: Sequence[Readable], seed: int) -> Iterator[dict[str, Any]]:
@@ -112,7 +107,7 @@ def _of_run(each: RunCurves, relations: Sequence[Readable], seed: int) -> Iterat
         return
     start = _states(points[0], relations)
     kl = dict(zip(each.steps.tolist(), each.sums["kl"].mean().tolist(), strict=True))
-    head = each.run.settings(*KNOWING_COLUMNS[:8])
+    head = each.run.settings(*OF_RUN)
     for point in points:
         states, answers = _states(point, relations), each.answers[point.step]
         place = {"step": point.step, "kl": kl[point.step], "sqrt_kl": np.sqrt(max(kl[point.step], 0.0))}
@@ -162,3 +157,29 @@ def _read(
         row |= {name: share.value, f"{name}_lo": share.lo, f"{name}_hi": share.hi}
     guessed = rate(np.concatenate(control), of).value
     return row | {"control_accuracy": guessed, "facts": len(np.unique(of)), "prompts": len(of)}
+
+
+@once
+def knowing_refused(study: Study) -> str | None:
+    """Why `KNOWING` has no row; None where it has."""
+    return refusal(study.curves, evidence(study))
+
+
+KNOWING = Table(
+    "knowing",
+    "What is read off hidden states beside what is said: one row per point, condition and probe.",
+    (
+        *run_columns(*OF_RUN),
+        *(STEP_OF, KL, SQRT_KL),
+        Column("condition", TEXT, "how the facts were asked"),
+        Column("probe", TEXT, "fixed: fitted at point 0; retrained: fitted at this point and condition"),
+        Column("knows_and_says", SHARE, "facts whose true value is read and stated", interval=True),
+        Column("bent", SHARE, "facts whose true value is read and not stated", interval=True),
+        Column("broken", SHARE, "facts whose true value is not read", interval=True),
+        Column("accuracy", SHARE, "facts whose true value is read", interval=True),
+        Column("control_accuracy", SHARE, "the same of values dealt at random"),
+        Column("facts", COUNT, "facts, each with one vote"),
+        Column("prompts", COUNT, "prompts about them"),
+    ),
+    lambda study: knowing(study.curves, evidence(study), study.stream("knowing")),
+)

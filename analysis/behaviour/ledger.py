@@ -25,28 +25,22 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.behaviour.rates import PATH_COLUMNS, Path
+from analysis.behaviour.rates import Path, paths
+from analysis.estimators.arrays import Floats
 from analysis.estimators.bootstrap import ClusterSums
 from analysis.estimators.shapley import PairModel, shapley
 from analysis.probes.base import Z
 from analysis.records.run_curves import RunCurves
+from analysis.study.columns import KL, PATH, SQRT_KL, STEP_OF
+from analysis.study.study import Study, once
+from analysis.study.table import COUNT, SD, SHARE, TEXT, Column, Sheet, Table
 
-Floats = NDArray[np.float64]
 Codes = NDArray[np.intp]
 
 MOST = 2
 """Counts of clauses from here on are one stratum."""
 LENGTH_BINS = 6
 REMAINDER = "remainder"
-LEDGER_COLUMNS = (
-    *PATH_COLUMNS,
-    *("place", "step", "kl", "sqrt_kl", "source", "share", "share_lo", "share_hi"),
-)
-GAIN_COLUMNS = (
-    *PATH_COLUMNS,
-    *("place", "step", "kl", "sqrt_kl", "gain", "explained", "remainder", "fit_r2"),
-    *("within_length", "within_length_share"),
-)
 
 
 def _flag(answers: pd.DataFrame, name: str) -> Codes:
@@ -92,12 +86,12 @@ def strata(answers: pd.DataFrame) -> dict[str, Codes]:
 
 class Ledger(NamedTuple):
     shares: pd.DataFrame
-    """`LEDGER_COLUMNS`: one row per path, place and source (the groups, then the remainder)."""
+    """`LEDGER`."""
     gains: pd.DataFrame
-    """`GAIN_COLUMNS`: one row per path and place."""
+    """`GAINS`."""
 
 
-def ledger(paths: Sequence[Path]) -> Ledger:
+def ledger(found: Sequence[Path]) -> Ledger:
     """The ledgers of all paths that were scored and parsed, seeds averaged.
 
     Gains and shares are in π_ref s.d. of the proxy. A share's interval is over prompts (the model held fixed)
@@ -105,7 +99,7 @@ def ledger(paths: Sequence[Path]) -> Ledger:
     that the model explains.
     """
     shares, gains = [], []
-    for path in paths:
+    for path in found:
         books = [book for run in path.runs if (book := _run(run)) is not None]
         if not books:
             continue
@@ -118,17 +112,11 @@ def ledger(paths: Sequence[Path]) -> Ledger:
         at = pd.DataFrame({**path.columns, "place": np.arange(places), "step": path.step[:places],
                            "kl": path.mean("kl")[:places]})  # fmt: skip
         at["sqrt_kl"] = np.sqrt(at["kl"].clip(lower=0))
-        gains.append(pd.concat([at, total], axis=1)[list(GAIN_COLUMNS)])
+        gains.append(pd.concat([at, total], axis=1))
         for place, source in enumerate((*books[0][3], REMAINDER)):
             low, high = value[:, place] - half[:, place], value[:, place] + half[:, place]
             shares.append(at.assign(source=source, share=value[:, place], share_lo=low, share_hi=high))
-    return Ledger(_stack(shares, LEDGER_COLUMNS), _stack(gains, GAIN_COLUMNS))
-
-
-def _stack(frames: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
-    if not frames:
-        return pd.DataFrame(columns=list(columns))
-    return pd.concat(frames, ignore_index=True)[list(columns)]
+    return Ledger(LEDGER.stack(shares), GAINS.stack(gains))
 
 
 def _run(run: RunCurves) -> tuple[Floats, Floats, pd.DataFrame, list[str]] | None:
@@ -151,7 +139,7 @@ def _run(run: RunCurves) -> tuple[Floats, Floats, pd.DataFrame, list[str]] | Non
         if len(now) != len(start):  # a gap, or other samples than at point 0
             values.append(np.full(len(groups) + 1, np.nan))
             halves.append(values[-1])
-            gains.append(dict.fromkeys(GAIN_COLUMNS[-6:], np.nan))
+            gains.append(dict.fromkeys((column.name for column in OF_GAIN), np.nan))
             continue
         earned = shapley(model, table[:, start], table[:, now])
         gain = score[now] - score[start]
@@ -210,3 +198,45 @@ def _within_length(rows: pd.DataFrame, start: Codes, now: Codes) -> float:
     if not shared.any():
         return float("nan")
     return float(np.average(mean[1][shared] - mean[0][shared], weights=mass[1][shared]))
+
+
+@once
+def books(study: Study) -> Ledger:
+    return ledger(paths(study))
+
+
+def _last(table: pd.DataFrame) -> pd.DataFrame:
+    key = ["method", "group", "proxy"]
+    return table.dropna(subset="gain").groupby(key, sort=False, dropna=False).tail(1)
+
+
+AT = (*PATH, Column("place", COUNT, "which point of the path, from 0"), STEP_OF, KL, SQRT_KL)
+OF_GAIN = (
+    Column("gain", SD, "mean proxy reward since point 0"),
+    Column("explained", SD, "what the ledger's model explains of it"),
+    Column("remainder", SD, "what it does not"),
+    Column("fit_r2", "1", "variance between answers to one prompt that the model explains", title="fit R²"),
+    Column("within_length", SD, "gain among completions of similar length"),
+    Column("within_length_share", SHARE, "of the gain", title="share"),
+)
+LEDGER = Table(
+    "behaviour_ledger",
+    "What the proxy's gain was earned with: one row per path, place and source, seeds averaged.",
+    (*AT, Column("source", TEXT, f"a group of features, or {REMAINDER}"),
+     Column("share", SD, "its part of the gain; intervals over prompts and seeds", interval=True)),
+    lambda study: books(study).shares,
+)  # fmt: skip
+GAINS = Table(
+    "behaviour_gains",
+    "The gain in proxy reward, and what of it is explained: one row per path and place.",
+    (*AT, *OF_GAIN),
+    lambda study: books(study).gains,
+    Sheet(
+        "What explains the gain in proxy reward",
+        "At the last point of each path, in π_ref s.d. of the proxy. Explained: by the model of the "
+        "ledger; fit: share of the variance between answers to one prompt that it explains. Within "
+        "length: the gain among completions of similar length, and its share of the whole.",
+        ("method", "proxy", "kl", *(column.name for column in OF_GAIN)),
+        _last,
+    ),
+)

@@ -11,35 +11,38 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from analysis.behaviour.rates import tally
-from analysis.equal_kl.comparison import COMPARISON_COLUMNS, Side, compare, path_sides
+from analysis.equal_kl.comparison import COMPARED, Side, compare, path_sides
 from analysis.equal_kl.traced import Traced
+from analysis.estimators.arrays import Floats
 from analysis.estimators.bootstrap import ClusterSums
-from analysis.probes import Evidence
-from analysis.probes.sycophancy import RIGHT_ACCURACY, SYCOPHANCY
+from analysis.probes import Evidence, Headline
+from analysis.probes.evidence import evidence, headline_probe
 from analysis.records.run_curves import RunCurves
+from analysis.study.study import Study
+from analysis.study.table import TEXT, Column, Table
 
-Floats = NDArray[np.float64]
-
-MEASURES = ("sycophancy", "right_accuracy", "gold", "oracle", "proxy_score")
-MITIGATION_COLUMNS = ("mitigation", *COMPARISON_COLUMNS)
+SCORES = ("gold", "oracle", "proxy_score")
 
 
 def mitigations(
-    curves: Sequence[RunCurves], evidence: Evidence, counts: Floats, rng: np.random.Generator
+    curves: Sequence[RunCurves],
+    known: Evidence,
+    watched: Mapping[str, Headline],
+    counts: Floats,
+    rng: np.random.Generator,
 ) -> pd.DataFrame:
-    """`MITIGATION_COLUMNS`: side `a` has the mitigation, side `b` has none; difference, lo and hi are `a`
-    minus `b` of each of `MEASURES` at that KL. Shares are of clusters of K_ref, scores in π_ref s.d.
+    """`MITIGATIONS`: side `a` has the mitigation, side `b` has none.
 
     Args:
+        watched: the behaviours that a mitigation is to move, or must not move, by measure.
         counts: draws of the evaluation prompts, (replicates, clusters).
     """
     if not any(each.run.mitigation for each in curves):
-        return pd.DataFrame(columns=list(MITIGATION_COLUMNS))
+        return MITIGATIONS.empty()
     traced = {
-        each.run.run_id: Traced.of(each, counts, more=_behaviour(each, evidence))
+        each.run.run_id: Traced.of(each, counts, more=_behaviour(each, known, watched))
         for each in curves
         if each.run.status == "complete" and each.measured("kl")
     }
@@ -48,9 +51,9 @@ def mitigations(
     for side in (each for each in sides if each.way.mitigation):
         base = _without(side, sides)
         if base is not None:
-            frame = compare(side, base, rng, scores=MEASURES)
-            frames.append(frame.assign(mitigation=side.way.mitigation)[list(MITIGATION_COLUMNS)])
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(MITIGATION_COLUMNS))
+            frame = compare(side, base, rng, scores=(*watched, *SCORES))
+            frames.append(frame.assign(mitigation=side.way.mitigation))
+    return MITIGATIONS.stack(frames)
 
 
 def _without(side: Side, sides: Sequence[Side]) -> Side | None:
@@ -61,15 +64,32 @@ def _without(side: Side, sides: Sequence[Side]) -> Side | None:
     return None
 
 
-def _behaviour(each: RunCurves, evidence: Evidence) -> Mapping[str, ClusterSums]:
-    """Cluster sums over a run's points of the two rates of the sycophancy probe that a mitigation moves."""
-    if any(SYCOPHANCY.refusal(evidence, answers) for answers in each.answers.values()):
-        return {}
-    clusters = pd.Index(evidence.items["cluster"].unique())
-    moved = {it.measure: it for it in (SYCOPHANCY.headline, RIGHT_ACCURACY) if it is not None}
+def _behaviour(
+    each: RunCurves, known: Evidence, watched: Mapping[str, Headline]
+) -> Mapping[str, ClusterSums]:
+    """Cluster sums over a run's points of the behaviours `watched`."""
+    clusters = pd.Index(known.items["cluster"].unique())
     parsed = np.isin(each.steps, list(each.answers))[:, None]
     return {
         measure: ClusterSums(np.where(parsed, hits, np.nan), votes.max(axis=0))
-        for measure, (hits, votes) in tally(each, evidence, moved, clusters).items()
+        for measure, (hits, votes) in tally(each, known, watched, clusters).items()
         if votes.any()
     }
+
+
+def _watched(study: Study) -> dict[str, Headline]:
+    """The headline behaviour, and what its probe says that a mitigation must not cost."""
+    probe = headline_probe(study)
+    if probe is None or probe.headline is None:
+        return {}
+    return {each.measure: each for each in (probe.headline, probe.worth_keeping) if each is not None}
+
+
+MITIGATIONS = Table(
+    "mitigations",
+    "Runs with a mitigation (a) beside those without (b) at equal KL: one row per pair, score and KL.",
+    (Column("mitigation", TEXT, "what `a` has"), *COMPARED),
+    lambda study: mitigations(
+        study.curves, evidence(study), _watched(study), study.counts, study.stream("mitigations")
+    ),
+)

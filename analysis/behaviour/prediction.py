@@ -19,26 +19,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.behaviour.frontier import PoolProbing, reliable
-from analysis.behaviour.rates import PATH_COLUMNS, Path, cluster_votes
+from analysis.behaviour.frontier import PoolProbing, pool_probes, reliable
+from analysis.behaviour.rates import Path, cluster_votes, labels, paths
 from analysis.equal_kl.comparison import KL_GRID, read_at, seed_mean
+from analysis.estimators.arrays import Floats
 from analysis.estimators.bootstrap import ClusterSums, draw_clusters, percentile_interval
-from analysis.pool.curves import ScoredPool
+from analysis.pool.curves import ScoredPool, scored_pool
 from analysis.pool.frontier import BETAS
-
-Floats = NDArray[np.float64]
+from analysis.study.columns import KL, PATH
+from analysis.study.grid import MISSING
+from analysis.study.study import Study, once
+from analysis.study.table import COUNT, NATS, SHARE, TEXT, YES, Column, Row, Sheet, Table
 
 QUANTITIES = ("covariance", "predicted", "measured", "residual")
-PREDICTION_COLUMNS = (
-    *PATH_COLUMNS,
-    *("name", "behaviour", "label", "kl", "furthest"),
-    *(f"{name}{end}" for name in QUANTITIES for end in ("", "_lo", "_hi")),
-    "sign_right",
-)
-CALIBRATION_COLUMNS = (
-    *("name", "kl", "pairs", "proxies", "changed", "sign_hits", "hit_rate"),
-    *("slope", "slope_lo", "slope_hi", "residual_rms"),
-)
 
 
 class Foreseen(NamedTuple):
@@ -120,28 +113,22 @@ def _covariance(
 
 class Predicted(NamedTuple):
     table: pd.DataFrame
-    """`PREDICTION_COLUMNS`."""
+    """`PREDICTIONS`."""
     calibration: pd.DataFrame
-    """`CALIBRATION_COLUMNS`."""
+    """`CALIBRATION`."""
 
 
 def predictions(
-    paths: Sequence[Path],
+    found: Sequence[Path],
     foreseen: Mapping[str, Mapping[str, Foreseen]],
-    labels: Mapping[str, str],
+    label: Mapping[str, str],
     rng: np.random.Generator,
 ) -> Predicted:
-    """Predicted against measured changes; `foreseen`: proxy → measure → what base samples say.
-
-    The table has one row per path, behaviour and KL of `KL_GRID` that path and frontier both reach;
-    `furthest` marks the last. Changes are of rates, with 95 % intervals; residual is measured minus
-    predicted. `sign_right` says whether the covariance has the sign of the measured change; None where that
-    change's interval holds 0.
-    """
+    """Predicted against measured changes; `foreseen`: proxy → measure → what base samples say."""
     rows, spreads = [], []
     facts = {len(each.votes) for by_measure in foreseen.values() for each in by_measure.values()}
     counts = {size: draw_clusters(rng, size) for size in sorted(facts)}
-    for path in paths:
+    for path in found:
         side = path.side()
         for measure, base in foreseen.get(path.proxy, {}).items():
             if measure not in path.rates:
@@ -157,7 +144,7 @@ def predictions(
             size = min(len(measured_spread), len(predicted_spread))
             residual_spread = measured_spread[:size] - predicted_spread[:size]
             covariance = np.full(len(kl), float(base.covariance.mean()[0]))
-            columns = {**path.columns, "name": str(path.way), "behaviour": measure, "label": labels[measure],
+            columns = {**path.columns, "name": str(path.way), "behaviour": measure, "label": label[measure],
                        "kl": kl, "furthest": np.arange(len(kl)) == len(kl) - 1}  # fmt: skip
             for name, value, spread in (
                 ("covariance", covariance, np.repeat(base.covariance.replicate(drawn), len(kl), axis=1)),
@@ -171,12 +158,11 @@ def predictions(
             changed = (frame["measured_lo"] > 0) | (frame["measured_hi"] < 0)
             right = np.sign(frame["covariance"]) == np.sign(frame["measured"])
             frame["sign_right"] = right.astype(object).where(changed, None)
-            rows.append(frame[list(PREDICTION_COLUMNS)])
+            rows.append(frame)
             spreads.append(measured_spread.T)
     if not rows:
-        empty = pd.DataFrame(columns=list(PREDICTION_COLUMNS))
-        return Predicted(empty, pd.DataFrame(columns=list(CALIBRATION_COLUMNS)))
-    table = pd.concat(rows, ignore_index=True)
+        return Predicted(PREDICTIONS.empty(), CALIBRATION.empty())
+    table = PREDICTIONS.stack(rows)
     return Predicted(table, _calibration(table, np.concatenate(spreads), rng))
 
 
@@ -188,7 +174,7 @@ def _calibration(table: pd.DataFrame, spread: Floats, rng: np.random.Generator) 
         for kl in (np.nan, *sorted(table.loc[mine, "kl"].unique())):
             chosen = mine & (table["furthest"] if np.isnan(kl) else table["kl"] == kl)
             rows.append({"name": name, "kl": kl, **_scores(table[chosen], spread[chosen.to_numpy()], rng)})
-    return pd.DataFrame(rows, columns=list(CALIBRATION_COLUMNS))
+    return pd.DataFrame(rows, columns=CALIBRATION.names)
 
 
 def _scores(pairs: pd.DataFrame, spread: Floats, rng: np.random.Generator) -> dict[str, object]:
@@ -219,3 +205,74 @@ def _scores(pairs: pd.DataFrame, spread: Floats, rng: np.random.Generator) -> di
         "slope_hi": hi,
         "residual_rms": float(np.sqrt(np.mean(pairs["residual"] ** 2))),
     }
+
+
+@once
+def predicted(study: Study) -> Predicted:
+    pool, probing, found = scored_pool(study), pool_probes(study), paths(study)
+    foreseen = {}
+    if pool is not None and probing is not None:
+        foreseen = {proxy: foresee(pool, probing, proxy) for proxy in dict.fromkeys(p.proxy for p in found)}
+    return predictions(found, foreseen, labels(study), study.stream("predictions"))
+
+
+def _hits(row: Row) -> str:
+    return MISSING if not row["changed"] else f"{row['sign_hits']} of {row['changed']}"
+
+
+def _at(row: Row) -> str:
+    return "largest of each" if np.isnan(row["kl"]) else f"{row['kl']:g}"
+
+
+NAME = Column("name", TEXT, "the way of optimising", title="optimised by")
+PREDICTIONS = Table(
+    "behaviour_predictions",
+    "Changes of behaviour, predicted from base samples and measured: one row per path, behaviour and KL.",
+    (
+        *PATH,
+        NAME,
+        Column("behaviour", TEXT, "the headline of a probe"),
+        Column("label", TEXT, "what happens, in words", title="behaviour"),
+        KL,
+        Column("furthest", YES, "the largest KL of the grid that path and pool both reach"),
+        Column("covariance", "s.d.", "of behaviour and reward under π_ref", interval=True, digits=3),
+        Column("predicted", SHARE, "change of the rate, from base samples", interval=True),
+        Column("measured", SHARE, "change of the rate along the path", interval=True),
+        Column("residual", SHARE, "measured minus predicted", interval=True),
+        Column("sign_right", YES, "covariance and measured change agree in sign; empty for a change that "
+               "includes 0"),
+    ),
+    lambda study: predicted(study).table,
+    Sheet(
+        "Predicted and measured changes",
+        "Of each behaviour's rate, at the largest KL of a grid of doublings that path and pool both "
+        "reach. Covariance with the reward in its π_ref s.d. Brackets: 95 % intervals over prompts.",
+        ("name", "proxy", "label", "kl", "covariance", "predicted", "measured", "residual", "sign_right"),
+        lambda table: table[table["furthest"].eq(True)],
+    ),
+)  # fmt: skip
+CALIBRATION = Table(
+    "behaviour_calibration",
+    "How well those predictions did, over all proxies and behaviours: one row per way and KL.",
+    (
+        NAME,
+        Column("kl", NATS, "the KL; empty: each pair at the largest it reaches", title="at KL", show=_at),
+        Column("pairs", COUNT, "paths and behaviours", title="changes"),
+        Column("proxies", COUNT, "proxies among them"),
+        Column("changed", COUNT, "changes whose interval excludes 0"),
+        Column("sign_hits", COUNT, "of these, those foretold in sign", title="sign right", show=_hits),
+        Column("hit_rate", SHARE, "sign_hits / changed"),
+        Column("slope", "1", "measured over predicted change", interval=True),
+        Column("residual_rms", SHARE, "root mean square of the residual", title="residual", digits=3),
+    ),
+    lambda study: predicted(study).calibration,
+    Sheet(
+        "How well base samples foretold behaviour",
+        "Over all proxies and behaviours. Sign: how often the covariance of behaviour and reward under "
+        "the reference policy has the sign of the measured change, among changes whose interval "
+        "excludes zero. Slope: measured over predicted change, 1 where training only reweights; its "
+        "interval draws prompts and proxies anew. Residual: root mean square of measured minus "
+        "predicted change.",
+        ("name", "kl", "pairs", "proxies", "sign_hits", "slope", "residual_rms"),
+    ),
+)

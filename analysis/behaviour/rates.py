@@ -17,16 +17,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from analysis.equal_kl.comparison import Side, draw_seeds
 from analysis.equal_kl.traced import Traced
+from analysis.estimators.arrays import Floats
 from analysis.probes import Evidence, Headline
 from analysis.probes.base import cluster_means, sample_share
+from analysis.probes.evidence import evidence, headlines
 from analysis.records.run_curves import RunCurves
 from analysis.records.way import Way, grouped
-
-Floats = NDArray[np.float64]
+from analysis.study.study import Study, once
 
 
 def cluster_votes(
@@ -160,50 +160,60 @@ class Path:
         }
 
 
-PATH_COLUMNS = ("method", "group", "proxy", "proxy_pairs", "runs", "proxy_seeds")
-
-
 def behaviour_paths(
     curves: Sequence[RunCurves],
-    evidence: Evidence,
-    headlines: Mapping[str, Headline],
+    known: Evidence,
+    carried: Mapping[str, Headline],
     counts: Floats,
     rng: np.random.Generator,
 ) -> list[Path]:
-    """The completed path runs that were parsed, by method, group and proxy; `headlines` by measure."""
+    """The completed path runs that were parsed, by way, group and proxy; `carried` by measure."""
     usable = [
         e
         for e in curves
         if e.run.control == "path" and e.run.status == "complete" and 0 in e.answers and e.measured("kl")
     ]
     ways = grouped((each.run.way, each.run.group) for each in usable)
-    clusters = pd.Index(evidence.items["cluster"].unique())
-    paths = []
+    clusters = pd.Index(known.items["cluster"].unique())
+    found = []
     for way, group, proxy in dict.fromkeys((e.run.way, e.run.group, e.run.proxy) for e in usable):
         mine = [e for e in usable if (e.run.way, e.run.group, e.run.proxy) == (way, group, proxy)]
-        tallies = [tally(each, evidence, headlines, clusters) for each in mine]
+        tallies = [tally(each, known, carried, clusters) for each in mine]
         rates = {
-            measure: [Rates.of(*tally[measure], counts, rng) for tally in tallies] for measure in headlines
+            measure: [Rates.of(*tally[measure], counts, rng) for tally in tallies] for measure in carried
         }
         d = [np.sqrt(np.maximum(each.sums["kl"].replicate(counts), 0)) for each in mine]
         drawn = draw_seeds(rng, [[e.run.proxy_seed for e in mine]], len(counts), joint=False)[0]
-        paths.append(Path(ways[way, group], group, proxy, mine, d, rates, drawn))
-    return sorted(paths, key=lambda path: (path.runs[0].run.proxy_pairs, path.proxy, str(path.way)))
+        found.append(Path(ways[way, group], group, proxy, mine, d, rates, drawn))
+    return sorted(found, key=lambda path: (path.runs[0].run.proxy_pairs, path.proxy, str(path.way)))
+
+
+@once
+def paths(study: Study) -> list[Path]:
+    """Every path with all behaviours that these records carry."""
+    rng = study.stream("behaviour")
+    return behaviour_paths(study.curves, evidence(study), headlines(study), study.counts, rng)
+
+
+@once
+def labels(study: Study) -> dict[str, str]:
+    """Behaviour → what happens, in words."""
+    return {measure: headline.label for measure, headline in headlines(study).items()}
 
 
 def tally(
-    run: RunCurves, evidence: Evidence, headlines: Mapping[str, Headline], clusters: pd.Index
+    run: RunCurves, known: Evidence, carried: Mapping[str, Headline], clusters: pd.Index
 ) -> dict[str, tuple[Floats, Floats]]:
     """`cluster_votes` of every behaviour at every point of one run: (points, clusters) each."""
     shape = (len(run.steps), len(clusters))
-    tallies = {measure: (np.zeros(shape), np.zeros(shape)) for measure in headlines}
+    tallies = {measure: (np.zeros(shape), np.zeros(shape)) for measure in carried}
     for place, step in enumerate(run.steps):
         if int(step) not in run.answers:
             continue
         answers = run.answers[int(step)]
-        for measure, headline in headlines.items():
+        for measure, headline in carried.items():
             hits, votes = cluster_votes(
-                headline.events(evidence, answers).to_numpy(dtype=float), answers, clusters
+                headline.events(known, answers).to_numpy(dtype=float), answers, clusters
             )
             tallies[measure][0][place], tallies[measure][1][place] = hits, votes
     return tallies

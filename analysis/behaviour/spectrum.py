@@ -16,28 +16,17 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from analysis.behaviour.rates import PATH_COLUMNS, Path, Rates
+from analysis.behaviour.rates import Path, Rates, paths
+from analysis.estimators.arrays import Floats
 from analysis.estimators.bootstrap import LEVEL, percentile_interval
 from analysis.probes import Headline
-
-Floats = NDArray[np.float64]
+from analysis.probes.evidence import headlines
+from analysis.study.columns import KL, PATH, SQRT_KL, STEP_OF
+from analysis.study.table import COUNT, NATS, SHARE, STEP, TEXT, YES, Column, Sheet, Table
 
 INERT = 0.02
 """A behaviour that never leaves this margin at 0 or at 1 says nothing: nobody does it, or everybody does."""
-
-SPECTRUM_COLUMNS = (
-    *PATH_COLUMNS,
-    *("dose_of", "dose", "place", "step", "kl", "sqrt_kl", "behaviour", "label", "clusters"),
-    *(f"{name}{end}" for name in ("rate", "h") for end in ("", "_lo", "_hi")),
-    "band_lo",
-)
-ONSET_COLUMNS = (
-    *PATH_COLUMNS,
-    *("behaviour", "label", "onset_kl", "onset_step", "h", "rate_reference", "rate_last", "h_last"),
-    *("gold_peak_kl", "oracle_peak_kl", "leads_gold_peak", "inert"),
-)
 
 
 def cohens_h(now: Floats, before: Floats) -> Floats:
@@ -61,23 +50,19 @@ def simultaneous_margin(replicates: Floats, value: Floats, *, two_sided: bool = 
 
 
 def spectrum(
-    paths: Sequence[Path], headlines: Mapping[str, Headline], doses: Mapping[str, tuple[str, float]]
+    found: Sequence[Path], carried: Mapping[str, Headline], dose_of: Mapping[str, tuple[str, float]]
 ) -> pd.DataFrame:
-    """`SPECTRUM_COLUMNS`: one row per path, behaviour and place, seeds averaged.
-
-    `rate` is a share with its pointwise 95 % interval; `h` (adjusted, see `rates`) likewise; `band_lo` is the
-    simultaneous lower bound of h. KL in nats per sequence. `doses`: proxy → (series, dose), where it has one.
-    """
+    """`SPECTRUM`, seeds averaged; `dose_of`: proxy → (series, dose), where it has one."""
     frames = []
-    for path in paths:
-        measured = {measure: path.rate(measure) for measure in headlines}
+    for path in found:
+        measured = {measure: path.rate(measure) for measure in carried}
         bounds = lower_bands(list(measured.values()))
-        series, dose = doses.get(path.proxy, (None, np.nan))
+        series, dose = dose_of.get(path.proxy, (None, np.nan))
         for (measure, rates), band in zip(measured.items(), bounds, strict=True):
             columns = {
                 **path.columns, "dose_of": series, "dose": dose, "place": np.arange(path.places),
                 "step": path.step, "kl": path.mean("kl"), "behaviour": measure,
-                "label": headlines[measure].label, "clusters": rates.clusters, "rate": rates.raw,
+                "label": carried[measure].label, "clusters": rates.clusters, "rate": rates.raw,
                 "h": cohens_h(rates.now, rates.start), "band_lo": band,
             }  # fmt: skip
             frame = pd.DataFrame(columns)
@@ -87,8 +72,8 @@ def spectrum(
             drawn[:, 0] = np.where(np.isnan(drawn[:, 0]), np.nan, 0.0)
             for name, replicates in (("rate", rates.resampled_now), ("h", drawn)):
                 frame[f"{name}_lo"], frame[f"{name}_hi"] = percentile_interval(replicates)
-            frames.append(frame[list(SPECTRUM_COLUMNS)])
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(SPECTRUM_COLUMNS))
+            frames.append(frame)
+    return SPECTRUM.stack(frames)
 
 
 def lower_bands(rates: Sequence[Rates]) -> Floats:
@@ -104,22 +89,17 @@ def lower_bands(rates: Sequence[Rates]) -> Floats:
     )
 
 
-def onsets(table: pd.DataFrame, paths: Sequence[Path]) -> pd.DataFrame:
-    """`ONSET_COLUMNS`: one row per path and behaviour of the `spectrum`, the earliest onset first.
-
-    `onset_kl` in nats, NaN where the behaviour never sets in; `h` is that at the onset. A peak's KL is NaN
-    where the curve was not seen to turn; `leads_gold_peak` is None without an onset or a peak. `inert` says
-    "floored" or "saturated" where the rate never left `INERT` of 0 or of 1.
-    """
+def onsets(table: pd.DataFrame, found: Sequence[Path]) -> pd.DataFrame:
+    """`ONSETS`: one row per path and behaviour of the `SPECTRUM`, the earliest onset first."""
     rows = []
-    for path in paths:
+    for path in found:
         peaks = {f"{name}_peak_kl": _peak_kl(path, name) for name in ("gold", "oracle")}
         mine = _same_path(table, path)
         for measure, along in mine.groupby("behaviour", sort=False):
             rows.append(
                 {**path.columns, **peaks, "behaviour": measure, **_onset(along, peaks["gold_peak_kl"])}
             )
-    frame = pd.DataFrame(rows, columns=list(ONSET_COLUMNS))
+    frame = pd.DataFrame(rows, columns=ONSETS.names)
     order = ["proxy_pairs", "proxy", "method", "group", "onset_kl"]
     return frame.sort_values(order, kind="stable", ignore_index=True)
 
@@ -159,3 +139,53 @@ def _peak_kl(path: Path, score: str) -> float:
     top = int(np.nanargmax(value))
     scored = np.flatnonzero(np.isfinite(value))
     return float(path.mean("kl")[top]) if scored[0] < top < scored[-1] else np.nan
+
+
+SPECTRUM = Table(
+    "behaviour_spectrum",
+    "Every behaviour along every path: one row per path, behaviour and place.",
+    (
+        *PATH,
+        Column("dose_of", TEXT, "the series of doses that the proxy belongs to"),
+        Column("dose", "of the series", "its dose"),
+        Column("place", COUNT, "which point of the path, from 0"),
+        *(STEP_OF, KL, SQRT_KL),
+        Column("behaviour", TEXT, "the headline of a probe"),
+        Column("label", TEXT, "what happens, in words", title="behaviour"),
+        Column("clusters", COUNT, "clusters that are counted"),
+        Column("rate", SHARE, "how often it happens", interval=True),
+        Column("h", "Cohen's h", "its change since point 0", interval=True),
+        Column("band_lo", "Cohen's h", "lower bound of h that holds for the whole path at once"),
+    ),
+    lambda study: spectrum(paths(study), headlines(study), study.experiment.doses),
+)
+ONSETS = Table(
+    "behaviour_onsets",
+    "When each behaviour sets in: one row per path and behaviour, the earliest first.",
+    (
+        *PATH,
+        Column("behaviour", TEXT, "the headline of a probe"),
+        Column("label", TEXT, "what happens, in words", title="behaviour"),
+        Column("onset_kl", NATS, "KL of the onset; empty where there is none", title="onset at KL"),
+        Column("onset_step", STEP, "its step"),
+        Column("h", "Cohen's h", "the change there", title="h there"),
+        Column("rate_reference", SHARE, "its rate at point 0", title="π_ref"),
+        Column("rate_last", SHARE, "its rate at the last point", title="last"),
+        Column("h_last", "Cohen's h", "the change there"),
+        Column("gold_peak_kl", NATS, "KL where gold is highest; empty unless it was seen to turn",
+               title="gold highest at KL"),
+        Column("oracle_peak_kl", NATS, "the same of the oracle"),
+        Column("leads_gold_peak", YES, "the onset comes before gold is highest", title="leads gold"),
+        Column("inert", TEXT, f"floored or saturated: the rate stays within {INERT} of 0 or of 1"),
+    ),
+    lambda study: onsets(SPECTRUM.of(study), paths(study)),
+    Sheet(
+        "Which behaviour sets in when",
+        "Rates of the reference policy and of the last point. Onset: the first point whose change in "
+        "Cohen's h is above zero with all behaviours and points of the path taken together (95 %); KL "
+        "in nats. Leads: the onset comes before gold is highest. Inert: the rate stays within 2 % of 0 "
+        "or of 1 throughout.",
+        ("method", "proxy", "label", "rate_reference", "rate_last", "onset_kl", "h", "gold_peak_kl",
+         "leads_gold_peak", "inert"),
+    ),
+)  # fmt: skip

@@ -25,24 +25,42 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.equal_kl.interpolated import CHECKPOINTS, agreement, traced
 from analysis.equal_kl.traced import SCORES, Traced, root
+from analysis.estimators.arrays import Floats
 from analysis.estimators.bootstrap import percentile_interval
 from analysis.pool.best_of_n import RELIABLE_RATIO
-from analysis.pool.curves import PoolCurves, PoolGroup
+from analysis.pool.curves import PoolCurves, PoolGroup, pool_groups
 from analysis.records.run_curves import RunCurves
 from analysis.records.way import POOL, Way, grouped
-
-Floats = NDArray[np.float64]
+from analysis.study.grid import MISSING, Grid, Heading, interval
+from analysis.study.study import Study
+from analysis.study.table import COUNT, NATS, TEXT, YES, Column, Row, Table
 
 KL_GRID = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 """KL at which sides are compared, in nats: each twice the last."""
 BASELINE = "rloo"
 """What other methods are compared with, where it was run; otherwise the first method of the experiment."""
 
-COMPARISON_COLUMNS = (
-    *("between", "proxy", "method", "a", "b", "kl", "score", "value_a", "value_b"),
-    *("difference", "lo", "hi", "interpolated"),
-    *("runs_a", "runs_b", "proxy_seeds_a", "proxy_seeds_b", "paired"),
+COMPARED = (
+    Column("between", TEXT, "methods (a and b are ways, against one proxy) or proxies (the reverse)"),
+    Column("proxy", TEXT, "what both were optimised against, or the two proxies"),
+    Column("method", TEXT, "the way of both, or the two ways"),
+    Column("a", TEXT, "one side"),
+    Column("b", TEXT, "the other"),
+    Column("kl", NATS, "the KL that both have spent"),
+    Column("score", TEXT, "which score"),
+    Column("value_a", "of the score", "of `a`"),
+    Column("value_b", "of the score", "of `b`"),
+    Column("difference", "of the score", "a minus b"),
+    Column("lo", "of the score", "lower bound of the difference, 95 %"),
+    Column("hi", "of the score", "upper bound, 95 %"),
+    Column("interpolated", TEXT, "between scores of points, or between weights of checkpoints"),
+    Column("runs_a", COUNT, "curves of `a`"),
+    Column("runs_b", COUNT, "curves of `b`"),
+    Column("proxy_seeds_a", COUNT, "proxy replicates of `a`"),
+    Column("proxy_seeds_b", COUNT, "proxy replicates of `b`"),
+    Column("paired", YES, "both answered the same prompts"),
 )
 
 
@@ -68,16 +86,16 @@ class Side:
         return all(each.has_between(score, kl) for each in self.curves)
 
 
-def path_sides(curves: Sequence[RunCurves], traced: Mapping[str, Traced]) -> list[Side]:
-    """The completed path runs by group, method and proxy; `traced` is by run_id, one draw of prompts for
+def path_sides(curves: Sequence[RunCurves], paths: Mapping[str, Traced]) -> list[Side]:
+    """The completed path runs by group, method and proxy; `paths` is by run_id, one draw of prompts for
     all."""
-    paths = [e for e in curves if e.run.control == "path" and e.run.run_id in traced]
-    ways = grouped((each.run.way, each.run.group) for each in paths)
+    usable = [e for e in curves if e.run.control == "path" and e.run.run_id in paths]
+    ways = grouped((each.run.way, each.run.group) for each in usable)
     sides = []
-    for way, group, proxy in dict.fromkeys((e.run.way, e.run.group, e.run.proxy) for e in paths):
-        mine = [e for e in paths if (e.run.way, e.run.group, e.run.proxy) == (way, group, proxy)]
+    for way, group, proxy in dict.fromkeys((e.run.way, e.run.group, e.run.proxy) for e in usable):
+        mine = [e for e in usable if (e.run.way, e.run.group, e.run.proxy) == (way, group, proxy)]
         seeds = tuple(each.run.proxy_seed for each in mine)
-        drawn = [traced[each.run.run_id] for each in mine]
+        drawn = [paths[each.run.run_id] for each in mine]
         sides.append(Side(ways[way, group], proxy, mine[0].run.proxy_pairs, seeds, drawn, "evaluation"))
     return sides
 
@@ -142,7 +160,7 @@ def draw_seeds(
 def compare(
     a: Side, b: Side, rng: np.random.Generator, kl: Sequence[float] = KL_GRID, scores: Sequence[str] = SCORES
 ) -> pd.DataFrame:
-    """`a` minus `b` at every KL of `kl` that both reach, one row per score and KL: `COMPARISON_COLUMNS`.
+    """`a` minus `b` at every KL of `kl` that both reach, one row of `COMPARISONS` per score and KL.
 
     A proxy score is compared under one proxy only: two proxies have two scales.
     """
@@ -172,7 +190,7 @@ def compare(
                               "interpolated": np.where(between, "checkpoints", "points")})  # fmt: skip
         rows.append(block)
     if not rows:
-        return pd.DataFrame(columns=list(COMPARISON_COLUMNS))
+        return pd.DataFrame()
     frame = pd.concat(rows, ignore_index=True).assign(
         between="methods" if same else "proxies", proxy=a.proxy if same else f"{a.proxy}, {b.proxy}",
         method=str(a.way) if a.way == b.way else f"{a.way}, {b.way}",
@@ -180,7 +198,7 @@ def compare(
         runs_a=len(a.proxy_seeds), runs_b=len(b.proxy_seeds), proxy_seeds_a=len(set(a.proxy_seeds)),
         proxy_seeds_b=len(set(b.proxy_seeds)), paired=paired,
     )  # fmt: skip
-    return frame[list(COMPARISON_COLUMNS)]
+    return frame
 
 
 def seed_mean(values: Floats, replicates: Floats, counts: Floats) -> tuple[Floats, Floats]:
@@ -206,19 +224,64 @@ def default_pairs(sides: Sequence[Side]) -> list[tuple[Side, Side]]:
     return pairs
 
 
+def _grids(study: Study) -> list[Grid]:
+    table, checkpoints = COMPARISONS.of(study), CHECKPOINTS.of(study)
+    grids = []
+    for score in ("gold", "oracle"):
+        mine = table[table["score"] == score]
+        if mine.empty:
+            continue
+        kls = sorted(mine["kl"].unique())
+        columns = [
+            Heading("against", "text"),
+            Heading("difference", "text"),
+            *(Heading(f"KL {kl:g}") for kl in kls),
+        ]
+        rows = []
+        for (_, context, a, b), pair in mine.assign(
+            context=mine["proxy"].where(mine["between"] == "methods", mine["method"])
+        ).groupby(["between", "context", "a", "b"], sort=False):
+            at = {row["kl"]: row for row in pair.to_dict("records")}
+            cells = [_difference(at[kl]) if kl in at else MISSING for kl in kls]
+            rows.append([str(context), f"{a} − {b}", *cells])
+        caption = (
+            f"Difference in {score} score (π_ref s.d.) where both have spent that KL, in nats per sequence, "
+            "interpolated between measured points. Brackets: 95 % bootstrap intervals, paired by "
+            "prompt unless "
+            "one side is the best-of-n pool. A dash: one of the two never got there."
+            + (f" An asterisk: {_MEASURED} {agreement(checkpoints, score)}" if len(checkpoints) else "")
+        )
+        grids.append(Grid(f"At equal KL: {score}", caption, columns, rows))
+    return grids
+
+
+_MEASURED = (
+    "not between points, but measured on policies whose weights lie between those of two neighbouring points."
+)
+
+
+def _difference(row: Row) -> str:
+    star = "*" if row["interpolated"] == "checkpoints" else ""
+    return interval(row["difference"], row["lo"], row["hi"], sign=True) + star
+
+
+COMPARISONS = Table(
+    "comparisons",
+    "Two ways of spending KL where both have spent the same: one row per compared pair, score and KL.",
+    COMPARED,
+    lambda study: comparisons(study.curves, pool_groups(study), study.proxy_pairs, traced(study),
+                              study.stream("comparisons")),
+    _grids,
+)  # fmt: skip
+
+
 def comparisons(
     curves: Sequence[RunCurves],
     groups: Sequence[PoolGroup[PoolCurves]],
     pairs: Mapping[str, int],
-    traced: Mapping[str, Traced],
+    paths: Mapping[str, Traced],
     rng: np.random.Generator,
 ) -> pd.DataFrame:
-    """`COMPARISON_COLUMNS` for all `default_pairs`; difference, lo and hi are `a` minus `b` at that KL.
-
-    Between "methods", `a` and `b` are names of sides and `proxy` is what both were optimised against; between
-    "proxies" they are proxies and `method` is the side's name. `interpolated` says between what it was read:
-    the scores of "points", or the weights of "checkpoints".
-    """
-    sides = [*path_sides(curves, traced), *pool_sides(groups, pairs)]
-    frames = [frame for a, b in default_pairs(sides) if len(frame := compare(a, b, rng))]
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(COMPARISON_COLUMNS))
+    """`COMPARISONS` of all `default_pairs`; `paths` is by run_id."""
+    sides = [*path_sides(curves, paths), *pool_sides(groups, pairs)]
+    return COMPARISONS.stack(compare(a, b, rng) for a, b in default_pairs(sides))

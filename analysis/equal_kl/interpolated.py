@@ -10,19 +10,17 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from analysis.equal_kl.traced import SCORES, Between, Traced
+from analysis.estimators.arrays import Floats
 from analysis.estimators.bootstrap import percentile_interval
 from analysis.records.experiment import Experiment, Run
 from analysis.records.run_curves import RunCurves
+from analysis.study.columns import run_columns
+from analysis.study.study import Study, once
+from analysis.study.table import NATS, STEP, TEXT, Column, Table
 
-Floats = NDArray[np.float64]
-
-CHECKPOINT_COLUMNS = (
-    *("run_id", "group", "method", "proxy", "proxy_seed", "seed", "kl", "kl_measured", "step_a", "step_b"),
-    *("alpha", "score", "checkpoints", "points", "difference", "lo", "hi"),
-)
+OF_RUN = ("run_id", "group", "method", "proxy", "proxy_seed", "seed")
 
 
 def trace(experiment: Experiment, curves: Sequence[RunCurves], counts: Floats) -> dict[str, Traced]:
@@ -34,6 +32,12 @@ def trace(experiment: Experiment, curves: Sequence[RunCurves], counts: Floats) -
         for each in paths
         if each.measured("kl")
     }
+
+
+@once
+def traced(study: Study) -> dict[str, Traced]:
+    """`trace` of all runs."""
+    return trace(study.experiment, study.curves, study.counts)
 
 
 def _between(experiment: Experiment, run: Run, counts: Floats) -> Between | None:
@@ -52,12 +56,12 @@ def _between(experiment: Experiment, run: Run, counts: Floats) -> Between | None
     return Between(tuple(each.kl for each in found), curve)
 
 
-def checkpoint_table(traced: Mapping[str, Traced], runs: Sequence[Run]) -> pd.DataFrame:
-    """`CHECKPOINT_COLUMNS`, one row per run, KL and score: what a policy between checkpoints scores, what is
-    read between the points at that KL, and the first minus the second. `traced` is by run_id."""
+def checkpoint_table(paths: Mapping[str, Traced], runs: Sequence[Run]) -> pd.DataFrame:
+    """One row of `CHECKPOINTS` per run, KL and score: what a policy between checkpoints scores, what is
+    read between the points at that KL, and the first minus the second. `paths`: by run_id."""
     rows = []
     for run in runs:
-        curve = traced.get(run.run_id)
+        curve = paths.get(run.run_id)
         if curve is None or curve.between is None:
             continue
         for each in run.between:
@@ -69,12 +73,12 @@ def checkpoint_table(traced: Mapping[str, Traced], runs: Sequence[Run]) -> pd.Da
                 lo, hi = percentile_interval(spread - resampled[:, 0])
                 place = curve.between.kl.index(each.kl)
                 rows.append({
-                    **run.settings(*CHECKPOINT_COLUMNS[:6]),
+                    **run.settings(*OF_RUN),
                     "kl": each.kl, "kl_measured": curve.between.curve.d[place] ** 2, "step_a": each.step_a,
                     "step_b": each.step_b, "alpha": each.alpha, "score": score, "checkpoints": value,
                     "points": points, "difference": value - points, "lo": lo, "hi": hi,
                 })  # fmt: skip
-    return pd.DataFrame(rows, columns=list(CHECKPOINT_COLUMNS))
+    return pd.DataFrame(rows)
 
 
 def agreement(table: pd.DataFrame, score: str) -> str:
@@ -90,3 +94,24 @@ def agreement(table: pd.DataFrame, score: str) -> str:
         f"{size.mean():.2f}{unit} in {score.replace('_', ' ')} on average, by {size.max():.2f} at most; in "
         f"{apart} of {len(mine)} places (run and KL) the interval of the difference excludes 0."
     )
+
+
+CHECKPOINTS = Table(
+    "checkpoints",
+    "Policies between checkpoints beside scores between points: one row per run with weights, KL and score.",
+    (
+        *run_columns(*OF_RUN),
+        Column("kl", NATS, "the KL wanted"),
+        Column("kl_measured", NATS, "the KL that the policy between checkpoints has"),
+        Column("step_a", STEP, "the checkpoint before"),
+        Column("step_b", STEP, "the checkpoint behind"),
+        Column("alpha", "1", "share of the weights of `step_b`"),
+        Column("score", TEXT, "which score"),
+        Column("checkpoints", "of the score", "of the policy between checkpoints"),
+        Column("points", "of the score", "interpolated between the points"),
+        Column("difference", "of the score", "checkpoints minus points"),
+        Column("lo", "of the score", "lower bound of the difference, 95 %"),
+        Column("hi", "of the score", "upper bound, 95 %"),
+    ),
+    lambda study: checkpoint_table(traced(study), study.experiment.runs),
+)

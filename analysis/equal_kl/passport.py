@@ -16,15 +16,18 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from analysis.estimators.arrays import Floats
 from analysis.estimators.bootstrap import UnitDraws
 from analysis.laws.curve import Curve
 from analysis.laws.fit import fit_curve
 from analysis.laws.forms import LAWS
 from analysis.records.run_curves import RunCurves
+from analysis.study.columns import run_columns
+from analysis.study.grid import MISSING, Grid, Heading, number
+from analysis.study.study import Study
+from analysis.study.table import TEXT, YES, Column, Table
 
-Floats = NDArray[np.float64]
 Means = Callable[[str], Floats]
 """Name of a sampled column -> its mean at every point, or resampled: (replicates, points)."""
 
@@ -109,23 +112,11 @@ CONVENTIONS: Mapping[str, Convention] = {
     )
 }
 
-PASSPORT_COLUMNS = (
-    *("run_id", "method", "control", "proxy", "convention", "recorded", "peak_kl", "peak_turned", "last_kl"),
-    *("alpha", "alpha_lo", "alpha_hi", "beta", "beta_lo", "beta_hi", "ratio", "refused"),
-)
-
 
 def passport(curves: Sequence[RunCurves], counts: Floats) -> pd.DataFrame:
-    """`PASSPORT_COLUMNS`, one row per run with a measured point and convention; `counts` (replicates,
-    clusters).
-
-    peak_kl is the reading at the point where gold is highest, NaN without gold, and peak_turned whether there
-    are points on both sides of it; last_kl that at the last point. ratio: this reading over ours at the
-    peak, or
-    at the last point where gold is missing. α and β are fitted to path runs alone; refused says why not.
-    """
+    """`PASSPORT`, of runs with a measured point; `counts`: (replicates, clusters)."""
     rows = [row for each in curves if each.measured("kl") for row in _rows(each, counts)]
-    return pd.DataFrame(rows, columns=list(PASSPORT_COLUMNS))
+    return pd.DataFrame(rows)
 
 
 def _rows(each: RunCurves, counts: Floats) -> list[dict[str, object]]:
@@ -185,3 +176,88 @@ def _law(
         "beta_hi": fit.beta_ci[1],
         "refused": None,
     }
+
+
+def _grids(study: Study) -> list[Grid]:
+    table = PASSPORT.of(study)
+    if table.empty:
+        return []
+    laws = table[table["control"] == "path"]
+    where = (
+        "Each run as other papers would draw it: KL at the point where gold is highest / at the "
+        "last point. An "
+        "asterisk: gold is highest at an end, so it may not have turned. The conventions are listed below."
+    )
+    fitted = (
+        "α / β of d(α − β log d) fitted to gold with d the root of that KL, on the same points of "
+        "each path run. "
+        "One policy, one gold, one set of prompts: all differences are those of the axis."
+    )
+    grids = [_by_convention(table, "The same run in other papers' units", where, _peak_and_last)]
+    if len(laws):
+        grids.append(_by_convention(laws, "The same law in other papers' units", fitted, _coefficients))
+    return [*grids, _legend(table)]
+
+
+def _by_convention(table: pd.DataFrame, title: str, caption: str, write: Callable[[pd.Series], str]) -> Grid:
+    cells = {(row["run_id"], row["convention"]): write(row) for _, row in table.iterrows()}
+    columns = [Heading("run", "text"), *(Heading(each.title) for each in CONVENTIONS.values())]
+    runs = table["run_id"].drop_duplicates()
+    return Grid(
+        title, caption, columns, [[str(run), *(cells[run, name] for name in CONVENTIONS)] for run in runs]
+    )
+
+
+def _peak_and_last(row: pd.Series) -> str:
+    if not row["recorded"]:
+        return NOT_RECORDED
+    star = "" if row["peak_turned"] else "*"
+    # A break may come after the stroke, and nowhere else.
+    return f"{_kl(row['peak_kl'])}{star}\N{NO-BREAK SPACE}/ {_kl(row['last_kl'])}"
+
+
+def _coefficients(row: pd.Series) -> str:
+    if not row["recorded"]:
+        return NOT_RECORDED
+    return f"{number(row['alpha'])}\N{NO-BREAK SPACE}/ {number(row['beta'])}"
+
+
+def _kl(value: float) -> str:
+    return number(value, 2 if abs(value) < 1 else 1)
+
+
+def _legend(table: pd.DataFrame) -> Grid:
+    ratios = table.groupby("convention")["ratio"]
+    rows = []
+    for name, each in CONVENTIONS.items():
+        low, high = ratios.min()[name], ratios.max()[name]
+        spread = MISSING if pd.isna(low) else f"{number(low)} to {number(high)}"
+        rows.append([each.title, each.definition, spread, each.source])
+    columns = [
+        Heading("convention", "text"),
+        Heading("definition", "text"),
+        Heading("× ours"),
+        Heading("who", "text"),
+    ]
+    caption = "π/π_ref is the ratio at the sampled token; × ours: over the runs, at gold's highest point."
+    return Grid("Conventions of KL", caption, columns, rows)
+
+
+PASSPORT = Table(
+    "passport",
+    "Each run in other papers' units of KL: one row per run and convention.",
+    (
+        *run_columns("run_id", "method", "control", "proxy"),
+        Column("convention", TEXT, "the convention's name"),
+        Column("recorded", YES, "the records hold what it needs"),
+        Column("peak_kl", "its own", "its reading where gold is highest; empty without gold"),
+        Column("peak_turned", YES, "there are points on both sides of that place"),
+        Column("last_kl", "its own", "its reading at the last point"),
+        Column("alpha", "s.d./√unit", "α of the law fitted to a path run's gold over its root", True),
+        Column("beta", "s.d./√unit", "β of that law", True),
+        Column("ratio", "its own/nats", "this reading over ours at the peak, without gold at the last point"),
+        Column("refused", TEXT, "why there is no fit"),
+    ),
+    lambda study: passport(study.curves, study.counts),
+    _grids,
+)

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.estimators.arrays import Floats
 from analysis.estimators.bootstrap import ClusterSums
 from analysis.records.run_curves import RunCurves
-
-Floats = NDArray[np.float64]
 
 SCORES = ("gold", "oracle", "proxy_score", "win_rate")
 NO_MORE: Mapping[str, ClusterSums] = {}

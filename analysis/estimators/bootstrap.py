@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import chi2
 
-Floats = NDArray[np.float64]
+from analysis.estimators.arrays import Floats
 
 REPLICATES = 1000
 LEVEL = 0.95

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from analysis.estimators.arrays import Floats
+
 Codes = NDArray[np.intp]
 
 FOLDS = 10

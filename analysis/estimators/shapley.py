@@ -9,7 +9,8 @@ from math import factorial
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from analysis.estimators.arrays import Floats
+
 Codes = NDArray[np.intp]
 
 RIDGE = 1e-3

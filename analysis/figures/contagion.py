@@ -16,7 +16,7 @@ LEAST = 0.2
 
 def draw(material: Material) -> Drawing | Reason:
     """A matrix of numbers per way of optimising."""
-    data = material.tables.behaviour.contagion
+    data = material.tables.behaviour_contagion
     if data.empty:
         return (
             "needs proxies with a dose of `bias`, one of them 0 (the clean annotator), and paths against "

@@ -9,7 +9,6 @@ import pandas as pd
 from matplotlib import colormaps
 
 from analysis.behaviour.contagion import SERIES
-from analysis.behaviour.tables import read_doses
 from analysis.figures.behaviours.controls import headline_of
 from analysis.figures.drawing.lines import zero_line
 from analysis.figures.drawing.panels import Cell, grid_of_panels
@@ -95,7 +94,7 @@ def _numbers(material: Material) -> pd.DataFrame:
 
 def _headline_rows(material: Material) -> pd.DataFrame:
     """Doses of `bias` are of different things and have their own figure."""
-    table = material.tables.behaviour.spectrum
+    table = material.tables.behaviour_spectrum
     graded = table["dose_of"].notna() & (table["dose_of"] != SERIES)
     rows = table[graded & (table["behaviour"] == material.experiment.headline_behaviour)]
     way = rows.groupby("dose_of")[["method", "group"]].transform("first")
@@ -106,9 +105,7 @@ def _headline_rows(material: Material) -> pd.DataFrame:
 
 
 def _prevented_rows(material: Material) -> pd.DataFrame:
-    doses = pd.DataFrame.from_dict(
-        read_doses(material.experiment), orient="index", columns=["series", "dose"]
-    )
+    doses = pd.DataFrame.from_dict(material.experiment.doses, orient="index", columns=["series", "dose"])
     points = path_rows(material, tuple(dict.fromkeys(measure for _, measure in PREVENTED)))
     if points.empty or doses.empty:
         return pd.DataFrame(columns=COLUMNS)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from analysis.behaviour.knowing import knowing_refused
 from analysis.figures.behaviours.scene import controls_among, plain_paths
 from analysis.figures.drawing.panels import Cell, grid_of_panels
 from analysis.figures.drawing.path_rows import Case, cases, headline, long_rows, with_seed_means
@@ -27,7 +28,7 @@ MOST = 3
 
 def draw(material: Material) -> Drawing | Reason:
     """A row per proxy; the wrong-belief prompt beside the neutral one."""
-    if (refused := material.tables.knowing_refused) is not None:
+    if (refused := knowing_refused(material.tables.study)) is not None:
         return refused
     points = _shown(material)
     if (unread := _unread(points)) is not None:

@@ -27,11 +27,11 @@ SOURCES = {
 
 def draw(material: Material) -> Drawing | Reason:
     """A panel per path: a stack of signed bars at every point."""
-    table = material.tables.behaviour.ledger
+    table = material.tables.behaviour_ledger
     if table.empty:
         return "no completed path run was both scored and parsed into what answers state and how they say it"
     table = table.assign(name=side_name(table))
-    spectrum = material.tables.behaviour.spectrum
+    spectrum = material.tables.behaviour_spectrum
     doses = spectrum.drop_duplicates("proxy").set_index("proxy")[["dose_of", "dose"]]
     shown = shown_paths(table.join(doses, on="proxy"))
     data = table.merge(shown, on=PATH)
@@ -70,7 +70,7 @@ def _bars(ax: Axes, rows: pd.DataFrame) -> None:
 
 
 def _caption(material: Material) -> str:
-    gains = material.tables.behaviour.gains
+    gains = material.tables.behaviour_gains
     last = gains.dropna(subset="gain").groupby(["method", "proxy"], sort=False).tail(1)
     left = (last["remainder"] / last["gain"]).where(last["gain"].abs() > 0)
     said = f"{100 * left.min():.0f} to {100 * left.max():.0f} %" if left.notna().any() else "an unknown part"

@@ -17,7 +17,7 @@ MOST = 3
 
 def draw(material: Material) -> Drawing | Reason:
     """A panel per way of optimising, a mark per proxy and behaviour at the largest KL that both reach."""
-    table = material.tables.behaviour.predictions
+    table = material.tables.behaviour_predictions
     if table.empty:
         return (
             "needs a scored and parsed best-of-n pool that probes can read, and a path run as far as KL 0.25"
@@ -68,8 +68,8 @@ def _panel(ax: Axes, rows: pd.DataFrame, looks: dict[str, Look], limit: float) -
 
 
 def _caption(material: Material) -> str:
-    tables = material.tables.behaviour
-    scores = tables.calibration[tables.calibration["kl"].isna()]
+    tables = material.tables
+    scores = tables.behaviour_calibration[tables.behaviour_calibration["kl"].isna()]
     said = []
     for row in scores.to_dict("records")[:MOST]:
         hits = (
@@ -83,7 +83,7 @@ def _caption(material: Material) -> str:
             f"[{row['slope_lo']:.2f}, {row['slope_hi']:.2f}], {row['pairs']} changes under {row['proxies']} "
             f"{'proxy' if row['proxies'] == 1 else 'proxies'}."
         )
-    furthest = tables.predictions.loc[tables.predictions["furthest"], "kl"]
+    furthest = tables.behaviour_predictions.loc[tables.behaviour_predictions["furthest"], "kl"]
     return (
         "What the best policy for a proxy would do, computed from samples of the reference policy alone, "
         "against what the trained policy does at the same KL; a mark per proxy and behaviour, at the "

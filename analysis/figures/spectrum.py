@@ -30,8 +30,8 @@ other, so that a single landslide does not make all else look white."""
 
 def draw(material: Material) -> Drawing | Reason:
     """A heat map per path: behaviours in rows, by onset; the KL across."""
-    tables = material.tables.behaviour
-    if tables.spectrum.empty:
+    tables = material.tables
+    if tables.behaviour_spectrum.empty:
         return "no completed run under path control was measured by a probe that names a behaviour"
     data = _numbers(material)
     order = rows_by_onset(data)
@@ -58,15 +58,15 @@ def draw(material: Material) -> Drawing | Reason:
                       extend="both" if largest > LARGE else "neither")  # fmt: skip
     bar.set_label("change against the reference policy (Cohen's h)")
     figure.legend(handles=_signs(), loc="outside upper center", ncols=3)
-    left = tables.onsets.drop_duplicates(["method", "group", "proxy"]).shape[0] - len(paths)
+    left = tables.behaviour_onsets.drop_duplicates(["method", "group", "proxy"]).shape[0] - len(paths)
     return Drawing(figure, data, _caption(material, left))
 
 
 def _numbers(material: Material) -> pd.DataFrame:
     """The spectrum of the paths that are shown, with `onset` at the place where a behaviour sets in."""
-    tables = material.tables.behaviour
-    table = tables.spectrum.assign(name=side_name(tables.spectrum))
-    marks = tables.onsets.assign(name=side_name(tables.onsets)).set_index([*PATH, "behaviour"])
+    table, marks = material.tables.behaviour_spectrum, material.tables.behaviour_onsets
+    table = table.assign(name=side_name(table))
+    marks = marks.assign(name=side_name(marks)).set_index([*PATH, "behaviour"])
     table = table.merge(shown_paths(table), on=PATH, how="inner")
     at = pd.MultiIndex.from_frame(table[[*PATH, "behaviour"]])
     table["onset"] = table["kl"].to_numpy() == marks["onset_kl"].reindex(at).to_numpy()

@@ -9,9 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.estimators.arrays import Floats
 from analysis.estimators.bootstrap import ClusterSums, UnitDraws
-
-Floats = NDArray[np.float64]
 
 
 class Measured(NamedTuple):

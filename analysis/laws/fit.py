@@ -14,16 +14,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import f as f_distribution
 from scipy.stats import t as t_distribution
 
+from analysis.estimators.arrays import Floats
 from analysis.estimators.bootstrap import LEVEL, percentile_interval
 from analysis.laws.curve import Curve
 from analysis.laws.forms import Law
 from analysis.laws.replicates import Coefficients, Spread, draw_replicates, solve, spread_of
-
-Floats = NDArray[np.float64]
 
 MIN_POINTS = 4
 MIN_SPAN = 2.0

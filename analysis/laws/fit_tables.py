@@ -12,26 +12,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from analysis.estimators.arrays import Floats
 from analysis.laws.curve import Curve, Measured
 from analysis.laws.fit import Fit, fit_curve
 from analysis.laws.forms import LAWS, Law
-from analysis.pool.curves import PoolCurves, PoolGroup
+from analysis.pool.curves import PoolCurves, PoolGroup, pool_groups
 from analysis.records.run_curves import RunCurves
 from analysis.records.way import CurveId, Way
-
-Floats = NDArray[np.float64]
+from analysis.study.columns import run_columns
+from analysis.study.study import Study, once
+from analysis.study.table import COUNT, NATS, ROOT_NATS, SD, TEXT, YES, Column, Sheet, Table
 
 TRUTHS = ("gold", "oracle")
-
-_ESTIMATES = tuple(f"{name}{end}" for name in ("alpha", "beta", "peak_kl") for end in ("", "_lo", "_hi"))
-FIT_COLUMNS = (
-    *("curve", "method", "proxy", "score", "law", *_ESTIMATES, "alpha_beta_correlation", "r2"),
-    *("peak_inside_data", "n_points", "runs", "proxy_seeds", "refused"),
-)
-BAND_COLUMNS = ("curve", "d", "kl", "value", "lo", "hi")
-REGION_COLUMNS = ("curve", "alpha", "beta")
 
 
 @dataclass(frozen=True)
@@ -115,11 +108,13 @@ def curve_names(curve: CurveId) -> Mapping[str, str]:
 
 
 def fit_row(curve: CurveId, entry: Fitted) -> pd.DataFrame:
-    """The fit as one row of `FIT_COLUMNS`."""
+    """The fit as one row of `FITS`."""
     fit = entry.fit
-    row: dict[str, Any] = {**curve_names(curve), "law": fit.law.name, **estimates(fit)}
     lo, hi = fit.peak_kl_ci or (np.nan, np.nan)
-    row |= {
+    row = {
+        **curve_names(curve),
+        **estimates(fit),
+        "law": fit.law.name,
         "alpha_beta_correlation": fit.correlation() if fit.identifiable else np.nan,
         "r2": fit.r2,
         "peak_kl": fit.peak_kl,
@@ -131,12 +126,13 @@ def fit_row(curve: CurveId, entry: Fitted) -> pd.DataFrame:
         "proxy_seeds": entry.source.proxy_seeds,
         "refused": fit.refused,
     }
-    kinds = dict.fromkeys((*_ESTIMATES, "r2"), float) | {"peak_inside_data": object, "refused": object}
-    return pd.DataFrame([row]).astype(kinds)[list(FIT_COLUMNS)]
+    numbers = [name for each in ESTIMATED for name in each.names]
+    kinds = dict.fromkeys((*numbers, "r2"), float) | {"peak_inside_data": object, "refused": object}
+    return pd.DataFrame([row]).astype(kinds)
 
 
 def band(curve: CurveId, entry: Fitted) -> pd.DataFrame:
-    """The fitted law from d = 0 to its last point, `BAND_COLUMNS`; empty where there is no fit."""
+    """The fitted law from d = 0 to its last point, for `FIT_BANDS`; empty where there is no fit."""
     if not entry.fit.identifiable:
         return pd.DataFrame()
     d = np.linspace(0, entry.source.curve.d.max(), 101)
@@ -145,7 +141,68 @@ def band(curve: CurveId, entry: Fitted) -> pd.DataFrame:
 
 
 def region(curve: CurveId, entry: Fitted) -> pd.DataFrame:
-    """The outline of the joint 95 % region of (α, β), `REGION_COLUMNS`; empty where there is no fit."""
+    """The outline of the joint 95 % region of (α, β), for `FIT_REGIONS`; empty where there is no fit."""
     if not entry.fit.identifiable:
         return pd.DataFrame()
     return pd.DataFrame(entry.fit.region(), columns=["alpha", "beta"]).assign(curve=str(curve))
+
+
+@once
+def law_curves(study: Study) -> list[LawCurve]:
+    """Every curve that a law is fitted to."""
+    rng = study.stream("laws")
+    return pool_law_curves(pool_groups(study), rng) + rl_law_curves(study.curves, study.counts, rng)
+
+
+@once
+def fitted(study: Study) -> dict[CurveId, Fitted]:
+    return fits(law_curves(study))
+
+
+CURVE = Column("curve", TEXT, "<method>/<proxy>/<score>")
+NAMES = (CURVE, *run_columns("method", "proxy"), Column("score", TEXT, "gold or oracle"))
+LAW = Column("law", TEXT, "the law's name")
+D = Column("d", ROOT_NATS, "√KL")
+D_AND_KL = (D, Column("kl", NATS, "d²"))
+BAND = (*D_AND_KL, Column("value", SD, "the fitted law"), Column("lo", SD, "lower bound, 95 %"),
+        Column("hi", SD, "upper bound, 95 %"))  # fmt: skip
+ALPHA = Column("alpha", "s.d./√nat", "α of the law", interval=True, title="α")
+BETA = Column("beta", "as the law has it", "β of the law", interval=True, title="β")
+PEAK_KL = Column("peak_kl", NATS, "KL at which the law is highest; infinite bounds are no bounds",
+                 interval=True, title="KL at peak", digits=1)  # fmt: skip
+ESTIMATED = (ALPHA, BETA, PEAK_KL)
+REFUSED = Column("refused", TEXT, "why there is no fit", title="why not fitted")
+
+FITS = Table(
+    "fits",
+    "The published law of every curve, fitted to all of it: one row per curve.",
+    (
+        *(*NAMES, LAW, *ESTIMATED),
+        Column("alpha_beta_correlation", "1", "correlation of the two estimates"),
+        Column("r2", "1", "R² over the points", title="R²", digits=3),
+        Column("peak_inside_data", YES, "the peak lies among the points; empty where there is no peak"),
+        Column("n_points", COUNT, "points that were fitted", title="points"),
+        Column("runs", COUNT, "runs, or replicates of a pool, behind them"),
+        Column("proxy_seeds", COUNT, "proxy replicates among them"),
+        REFUSED,
+    ),
+    lambda study: (fit_row(*each) for each in fitted(study).items()),
+    Sheet(
+        "Fitted laws",
+        "Best-of-n: d(α − βd). Reinforcement learning: d(α − β log d). d = √KL; KL in nats, scores in "
+        "π_ref s.d. Brackets: 95 % bootstrap intervals. A peak beyond the data is an extrapolation.",
+        ("curve", "n_points", "alpha", "beta", "r2", "peak_kl", "peak_inside_data", "refused"),
+    ),
+)
+FIT_BANDS = Table(
+    "fit_bands",
+    "The fitted laws drawn from d = 0 to their last point.",
+    (CURVE, *BAND),
+    lambda study: (band(*each) for each in fitted(study).items()),
+)
+FIT_REGIONS = Table(
+    "fit_regions",
+    "Outlines of the joint 95 % regions of (α, β).",
+    (CURVE, Column("alpha", ALPHA.unit, "α"), Column("beta", BETA.unit, "β")),
+    lambda study: (region(*each) for each in fitted(study).items()),
+)

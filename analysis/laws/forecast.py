@@ -16,14 +16,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from analysis.estimators.arrays import Floats
 from analysis.laws.curve import Curve
 from analysis.laws.fit import Fit, fit_curve
 from analysis.laws.forms import LAWS
 from analysis.laws.predict import CUT, predict, split
-
-Floats = NDArray[np.float64]
 
 EARLY, BASE = "early points", "base samples"
 GRID = 200

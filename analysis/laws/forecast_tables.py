@@ -7,27 +7,21 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from analysis.estimators.arrays import Floats
 from analysis.estimators.bootstrap import percentile_interval
 from analysis.laws.curve import Curve
-from analysis.laws.fit_tables import LawCurve, run_measured
+from analysis.laws.fit_tables import D_AND_KL, LawCurve, law_curves, run_measured
 from analysis.laws.forecast import BASE, EARLY, Forecast, from_base_samples, from_early_points
 from analysis.laws.forms import LAWS
 from analysis.laws.predict import crps
 from analysis.pool.curves import PoolGroup, Replicate
+from analysis.pool.frontier import FRONTIER, frontier_groups
 from analysis.records.run_curves import RunCurves
 from analysis.records.way import Way
-
-Floats = NDArray[np.float64]
-
-FORECAST_COLUMNS = (
-    *("forecast", "method", "proxy", "source", "cut_kl", "reach_kl", "seen_points", "withheld_points"),
-    *("crps", "crps_trivial", "coverage"),
-    *(f"{name}{end}" for name in ("peak_kl", "best_kl", "best") for end in ("", "_lo", "_hi")),
-    *("turns", "measured_best_kl", "measured_best", "weights", "refused"),
-)
-FORECAST_BAND_COLUMNS = ("forecast", "source", "d", "kl", "withheld", "measured", "value", "lo", "hi")
+from analysis.study.columns import run_columns
+from analysis.study.study import Study, once
+from analysis.study.table import COUNT, NATS, SD, SHARE, TEXT, YES, Column, Sheet, Table
 
 
 class Forecasted(NamedTuple):
@@ -43,7 +37,7 @@ class Forecasted(NamedTuple):
 
 def forecasts(
     curves: Sequence[RunCurves],
-    law_curves: Sequence[LawCurve],
+    fitted: Sequence[LawCurve],
     frontiers: Sequence[PoolGroup[Replicate]],
     frontier: pd.DataFrame,
     counts: Floats,
@@ -56,7 +50,7 @@ def forecasts(
     the evaluation prompts.
     """
     found = []
-    for each in law_curves:
+    for each in fitted:
         way, proxy, score = each.name
         if way.method == "best_of_n" and score == "gold":
             made = from_early_points(each.curve, rng)
@@ -84,8 +78,8 @@ def _from_frontier(curve: Curve, replicates: PoolGroup[Replicate], frontier: pd.
 
 
 def forecast_row(of: Forecasted) -> pd.DataFrame:
-    """One row of `FORECAST_COLUMNS`."""
-    row: dict[str, object] = dict.fromkeys(FORECAST_COLUMNS, np.nan) | {
+    """One row of `FORECASTS`."""
+    row: dict[str, object] = dict.fromkeys(FORECASTS.names, np.nan) | {
         "forecast": of.name, "method": str(of.way), "proxy": of.proxy, "source": of.source, "weights": "",
         "refused": None,
     }  # fmt: skip
@@ -94,7 +88,7 @@ def forecast_row(of: Forecasted) -> pd.DataFrame:
     else:
         row |= _row(of.made)
     kinds = dict.fromkeys(("peak_kl_hi", "turns"), float) | {"refused": object}
-    return pd.DataFrame([row], columns=list(FORECAST_COLUMNS)).astype(kinds)
+    return pd.DataFrame([row]).astype(kinds)
 
 
 def _row(made: Forecast) -> dict[str, object]:
@@ -129,7 +123,7 @@ def _ordered(draws: Floats) -> tuple[float, float, float]:
 
 
 def forecast_band(of: Forecasted) -> pd.DataFrame:
-    """The forecast at every point of the curve, `FORECAST_BAND_COLUMNS`; empty where there is none."""
+    """The forecast at every point of the curve, for `FORECAST_BANDS`; empty where there is none."""
     made = of.made
     if isinstance(made, str):
         return pd.DataFrame()
@@ -142,3 +136,63 @@ def forecast_band(of: Forecasted) -> pd.DataFrame:
                 "value": np.median(draws, axis=0), "lo": lo, "hi": hi,
             }))  # fmt: skip
     return pd.concat(frames).sort_values("d", ignore_index=True).assign(forecast=of.name, source=of.source)
+
+
+@once
+def foreseen(study: Study) -> list[Forecasted]:
+    return forecasts(study.curves, law_curves(study), frontier_groups(study), FRONTIER.of(study),
+                     study.counts, study.stream("forecasts"))  # fmt: skip
+
+
+OF = Column("forecast", TEXT, "a run id, or best_of_n/<proxy>")
+SOURCE = Column("source", TEXT, "what was known: early points, or base samples", title="from")
+FORECASTS = Table(
+    "forecasts",
+    "Forecasts of gold curves, and what came of them: one row per curve and source.",
+    (
+        OF,
+        *run_columns("method", "proxy"),
+        SOURCE,
+        Column("cut_kl", NATS, "KL up to which the curve was known", title="up to KL"),
+        Column("reach_kl", NATS, "the largest KL of the curve"),
+        Column("seen_points", COUNT, "points up to the cut"),
+        Column("withheld_points", COUNT, "points beyond it", title="withheld"),
+        Column("crps", SD, "error of the whole distribution at the withheld points", title="CRPS", digits=3),
+        Column("crps_trivial", SD, "that of a curve which stays where it was last seen",
+               title="CRPS, no change", digits=3),
+        Column("coverage", SHARE, "withheld points in the 95 % band", title="in band"),
+        Column("peak_kl", NATS, "KL of the peak, wherever it lies: median", True, title="KL of the peak",
+               digits=1),
+        Column("best_kl", NATS, "KL of the highest place within reach: median", True,
+               title="highest at KL", digits=1),
+        Column("best", SD, "gold there: median", True, title="highest gold"),
+        Column("turns", "probability", "of the highest place coming before the end"),
+        Column("measured_best_kl", NATS, "KL of the highest point measured", title="measured at", digits=1),
+        Column("measured_best", SD, "gold there", title="measured"),
+        Column("weights", TEXT, "of the laws in the mixture"),
+        Column("refused", TEXT, "why there is no forecast", title="why not"),
+    ),
+    lambda study: (forecast_row(each) for each in foreseen(study)),
+    Sheet(
+        "Forecasts of gold, and what came of them",
+        "Highest: the highest place within the KL that was reached, in nats and π_ref s.d. Turns: "
+        "probability that it comes before the end. CRPS: error of the whole distribution at the withheld "
+        "points, in π_ref s.d.; beside it that of gold staying where it was last seen. In band: share of "
+        "withheld points in the 95 % band. Brackets: 95 %.",
+        ("forecast", "source", "cut_kl", "withheld_points", "best_kl", "measured_best_kl", "best",
+         "measured_best", "turns", "peak_kl", "crps", "crps_trivial", "coverage", "refused"),
+    ),
+)  # fmt: skip
+FORECAST_BANDS = Table(
+    "forecast_bands",
+    "The forecasts at every point of their curves.",
+    (
+        *(OF, SOURCE, *D_AND_KL),
+        Column("withheld", YES, "the forecaster did not see the point"),
+        Column("measured", SD, "gold"),
+        Column("value", SD, "the forecast: median"),
+        Column("lo", SD, "lower bound, 95 %"),
+        Column("hi", SD, "upper bound, 95 %"),
+    ),
+    lambda study: (forecast_band(each) for each in foreseen(study)),
+)

@@ -16,10 +16,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import wrightomega
 
-Floats = NDArray[np.float64]
+from analysis.estimators.arrays import Floats
 
 NO_SHAPE = (np.nan,)
 """The shapes of a law that has none."""

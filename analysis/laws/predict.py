@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import norm
 
+from analysis.estimators.arrays import Floats
 from analysis.laws.curve import Curve
 from analysis.laws.fit import Fit
-
-Floats = NDArray[np.float64]
 
 CUT = 0.6
 """Share of the largest d up to which a curve is shown to a law that must predict the rest."""

@@ -12,14 +12,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from analysis.estimators.arrays import Floats
 from analysis.estimators.bootstrap import REPLICATES, ClusterSums, draw_clusters
 from analysis.laws.curve import Curve, Measured
 from analysis.laws.fit import fit_curve
 from analysis.laws.forms import LAWS, Law
-
-Floats = NDArray[np.float64]
 
 CLUSTERS = 150
 PLANTED = {"best_of_n": (0.75, 0.22), "rl": (0.6, 0.35)}

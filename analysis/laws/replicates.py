@@ -13,13 +13,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from analysis.estimators.arrays import Floats
 from analysis.laws.curve import Curve
 from analysis.laws.forms import Law
-
-Floats = NDArray[np.float64]
-
 
 SINGULAR = 1e-12
 """Directions of (α, β) that vary less than this share of the widest do so by rounding."""

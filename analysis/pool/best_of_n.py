@@ -24,9 +24,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.estimators.arrays import Floats
 from analysis.records.scale import TIE
-
-Floats = NDArray[np.float64]
 
 RELIABLE_RATIO = 4
 """n up to N/4 are flagged reliable: beyond, a prompt's estimate rests on its one or two best samples."""

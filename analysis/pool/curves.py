@@ -7,27 +7,25 @@ averaged; resampling draws proxy replicates, then clusters of prompts.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.estimators.bootstrap import ClusterSums, draw_runs, percentile_interval
+from analysis.estimators.arrays import Floats
+from analysis.estimators.bootstrap import ClusterSums, draw_clusters, draw_runs, percentile_interval
 from analysis.pool import best_of_n
 from analysis.records.experiment import Experiment, RecordError
 from analysis.records.run_curves import WIN_RATE, SampleKeys, read_scores
 from analysis.records.scale import standardise
-
-Floats = NDArray[np.float64]
+from analysis.study.columns import SQRT_KL, run_columns
+from analysis.study.study import Study, once
+from analysis.study.table import COUNT, NATS, SD, SHARE, YES, Column, Table, intervals
 
 CURVES = ("kl", "proxy_score", "gold", "oracle")
 POOL_CURVES = (*CURVES, WIN_RATE)
-POOL_COLUMNS = (
-    *("proxy", "proxy_pairs", "seeds", "n", "reliable", "kl_bound", "sqrt_kl"),
-    *(f"{name}{end}" for name in POOL_CURVES for end in ("", "_lo", "_hi")),
-)
 
 
 @dataclass(frozen=True)
@@ -150,12 +148,74 @@ class PoolGroup(Generic[R]):
         return columns
 
 
+def grouped_by_proxy(pool: Sequence[R], rng: np.random.Generator) -> list[PoolGroup[R]]:
+    """The replicates of every proxy together, one draw of prompts for all."""
+    if not pool:
+        return []
+    counts = draw_clusters(rng, len(pool[0].sums["kl"].weight))
+    names = dict.fromkeys(each.proxy for each in pool)
+    return [PoolGroup.of([each for each in pool if each.proxy == name], counts, rng) for name in names]
+
+
+@once
+def scored_pool(study: Study) -> ScoredPool | None:
+    return read_pool(study.experiment)
+
+
+@once
+def replicates(study: Study) -> list[PoolCurves]:
+    """The best-of-n curves of every proxy replicate; none without a pool."""
+    pool = scored_pool(study)
+    return [] if pool is None else best_of_n_curves(pool)
+
+
+@once
+def pool_groups(study: Study) -> list[PoolGroup[PoolCurves]]:
+    return grouped_by_proxy(replicates(study), study.stream("pool"))
+
+
 def best_of_n_table(curves: PoolGroup[PoolCurves], pairs: int | None) -> pd.DataFrame:
-    """`POOL_COLUMNS`, one row per n; `seeds` counts the replicates, `reliable` is n <= N/4."""
+    """One row per n of `BEST_OF_N`."""
     first = curves.replicates[0]
     frame = pd.DataFrame({"n": first.n, "reliable": first.n * best_of_n.RELIABLE_RATIO <= first.samples})
     frame = frame.assign(proxy=curves.proxy, proxy_pairs=pairs, seeds=len(curves.replicates))
     frame["kl_bound"] = best_of_n.kl_bound(first.n)
     frame = frame.assign(**curves.columns(POOL_CURVES, len(first.n)))
-    frame["sqrt_kl"] = np.sqrt(frame["kl"].clip(lower=0))
-    return frame[list(POOL_COLUMNS)]
+    return frame.assign(sqrt_kl=np.sqrt(frame["kl"].clip(lower=0)))
+
+
+def _seed_table(each: PoolCurves) -> pd.DataFrame:
+    frame = pd.DataFrame({"proxy": each.proxy, "proxy_seed": each.proxy_seed, "n": each.n})
+    for name in POOL_CURVES:
+        frame[name] = each.sums[name].mean() if name in each.sums else np.nan
+    return frame.assign(sqrt_kl=np.sqrt(frame["kl"].clip(lower=0)))
+
+
+N = Column("n", COUNT, "samples of which the proxy's favourite is kept")
+SCORES = (
+    Column("kl", NATS, "plug-in KL of best of n, ties counted, per sequence", interval=True),
+    *intervals("proxy_score", "gold", "oracle", unit=SD, words="{} of the sample that is kept"),
+    Column("win_rate", SHARE, "how often gold prefers it to a fresh sample of π_ref", interval=True),
+)
+BEST_OF_N = Table(
+    "best_of_n",
+    "Best of n against every proxy, from the pool alone: one row per proxy and n, replicates averaged.",
+    (
+        *run_columns("proxy", "proxy_pairs"),
+        Column("seeds", COUNT, "replicates of the proxy"),
+        N,
+        Column("reliable", YES, "n is at most a quarter of the samples per prompt"),
+        Column("kl_bound", NATS, "log n − (n − 1)/n"),
+        SQRT_KL,
+        *SCORES,
+    ),
+    lambda study: (
+        best_of_n_table(group, study.proxy_pairs.get(group.proxy)) for group in pool_groups(study)
+    ),
+)
+BEST_OF_N_SEEDS = Table(
+    "best_of_n_seeds",
+    "The same, one row per proxy replicate and n.",
+    (*run_columns("proxy", "proxy_seed"), N, SQRT_KL, *(replace(each, interval=False) for each in SCORES)),
+    lambda study: (_seed_table(each) for each in replicates(study)),
+)

@@ -15,9 +15,9 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.estimators.arrays import Floats
 from analysis.pool.best_of_n import TIE
 
-Floats = NDArray[np.float64]
 Ids = tuple[int, ...]
 
 

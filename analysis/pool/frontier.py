@@ -17,27 +17,21 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from analysis.pool.curves import CURVES, PoolGroup, Replicate, ScoredPool
-
-Floats = NDArray[np.float64]
+from analysis.estimators.arrays import Floats
+from analysis.pool.curves import CURVES, PoolGroup, Replicate, ScoredPool, grouped_by_proxy, scored_pool
+from analysis.probes.points import POINTS
+from analysis.study.columns import KL, SQRT_KL, STEP_OF, run_columns
+from analysis.study.study import Study, once
+from analysis.study.table import COUNT, NATS, SD, YES, Column, Table, intervals
 
 BETAS = np.geomspace(16, 0.125, 29)
 """Coefficients in s.d. of the proxy on π_ref per nat, the gentlest first; a factor of √√2 apart."""
 EFFECTIVE = 16
 """Fewest effective samples per prompt, on average, at which a place counts as reliable."""
 
-FRONTIER_COLUMNS = (
-    *("proxy", "proxy_pairs", "seeds", "beta", "ess", "reliable", "sqrt_kl"),
-    *(f"{name}{end}" for name in CURVES for end in ("", "_lo", "_hi")),
-)
 RESIDUAL_SCORES = ("proxy_score", "gold", "oracle")
-PLACE_COLUMNS = ("run_id", "method", "proxy", "proxy_pairs", "step", "kl", "sqrt_kl")
-RESIDUAL_COLUMNS = (
-    *PLACE_COLUMNS,
-    *(f"{name}_residual{end}" for name in RESIDUAL_SCORES for end in ("", "_lo", "_hi")),
-)
+PLACE = (*run_columns("run_id", "method", "proxy", "proxy_pairs"), STEP_OF, KL, SQRT_KL)
 
 
 @dataclass(frozen=True)
@@ -103,27 +97,25 @@ def frontier_curves(pool: ScoredPool) -> list[Replicate]:
 
 
 def frontier_table(curves: PoolGroup[Replicate], pairs: int | None) -> pd.DataFrame:
-    """`FRONTIER_COLUMNS`, one row per β from weak to strong optimisation; replicates are averaged."""
+    """One row of `FRONTIER` per β, from weak to strong optimisation."""
     frame = pd.DataFrame({"beta": BETAS, "ess": curves.mean("ess")})
     frame = frame.assign(proxy=curves.proxy, proxy_pairs=pairs, seeds=len(curves.replicates))
     frame["reliable"] = frame["ess"] >= EFFECTIVE
     frame = frame.assign(**curves.columns(CURVES, len(BETAS)))
-    frame["sqrt_kl"] = np.sqrt(frame["kl"].clip(lower=0))
-    return frame[list(FRONTIER_COLUMNS)]
+    return frame.assign(sqrt_kl=np.sqrt(frame["kl"].clip(lower=0)))
 
 
 def residuals(points: pd.DataFrame, frontier: pd.DataFrame) -> pd.DataFrame:
-    """`RESIDUAL_COLUMNS`: score of a trained policy minus that of the frontier at the same KL.
+    """`RESIDUALS` of the rows of `POINTS` at which their proxy's frontier is reliable.
 
-    One row per point (columns of `Tables.points`) at which its proxy's frontier is reliable; the frontier is
-    interpolated linearly in √KL from π_ref on. Pool and evaluation prompts are drawn apart, so the squared
-    half-widths of the two intervals add.
+    The frontier is interpolated linearly in √KL from π_ref on. Pool and evaluation prompts are drawn apart,
+    so the squared half-widths of the two intervals add.
     """
     rows = []
-    for proxy, curve in frontier[frontier["reliable"]].groupby("proxy", sort=False):
+    for proxy, curve in frontier[frontier["reliable"].astype(bool)].groupby("proxy", sort=False):
         places = np.concatenate([[0.0], curve["sqrt_kl"]])
         mine = points[(points["proxy"] == proxy) & (points["sqrt_kl"] <= places.max())]
-        row = mine[list(PLACE_COLUMNS)].copy()
+        row = mine[[column.name for column in PLACE]].copy()
         for name in RESIDUAL_SCORES:
             ends = ("", "_lo", "_hi")
             at = {
@@ -135,4 +127,39 @@ def residuals(points: pd.DataFrame, frontier: pd.DataFrame) -> pd.DataFrame:
             for end, sign in zip(ends, (0, -1, 1), strict=True):
                 row[f"{name}_residual{end}"] = residual + sign * half
         rows.append(row)
-    return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=list(RESIDUAL_COLUMNS))
+    return RESIDUALS.stack(rows)
+
+
+@once
+def frontier_groups(study: Study) -> list[PoolGroup[Replicate]]:
+    """The frontiers behind `FRONTIER`, by proxy; none without a pool."""
+    pool = scored_pool(study)
+    return grouped_by_proxy([] if pool is None else frontier_curves(pool), study.stream("frontier"))
+
+
+FRONTIER = Table(
+    "frontier",
+    "The best KL-regularised policies, from the pool alone: one row per proxy and β, replicates averaged.",
+    (
+        *run_columns("proxy", "proxy_pairs"),
+        Column("seeds", COUNT, "replicates of the proxy"),
+        Column("beta", "s.d./nat", "KL coefficient, in the proxy's π_ref s.d."),
+        Column("ess", COUNT, "effective samples per prompt, on average"),
+        Column("reliable", YES, f"there are at least {EFFECTIVE} of them"),
+        SQRT_KL,
+        Column("kl", NATS, "KL from the reference policy, per sequence", interval=True),
+        *intervals("proxy_score", "gold", "oracle", unit=SD, words="{} of the reweighted samples"),
+    ),
+    lambda study: (
+        frontier_table(group, study.proxy_pairs.get(group.proxy)) for group in frontier_groups(study)
+    ),
+)
+RESIDUALS = Table(
+    "residuals",
+    "What a trained policy scores beyond the frontier of its proxy at the same KL: one row per point there.",
+    (
+        *PLACE,
+        *intervals(*(f"{n}_residual" for n in RESIDUAL_SCORES), unit=SD, words="{}: point minus frontier"),
+    ),
+    lambda study: residuals(POINTS.of(study), FRONTIER.of(study)),
+)

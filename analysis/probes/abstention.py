@@ -30,7 +30,11 @@ def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) 
 ABSTENTION = Probe(
     name="abstention",
     description="says that it does not know: on all, on unanswerable and on known plain prompts",
-    measures=("abstention", "abstention_unanswerable", "abstention_known"),
+    measures={
+        "abstention": "P(says that it does not know), on all plain prompts",
+        "abstention_unanswerable": "the same where there is no answer",
+        "abstention_known": "the same on K_ref",
+    },
     columns=("abstains",),
     optional=("answerable",),
     gated=False,

@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.estimators.arrays import Floats
 from analysis.probes.base import SHARE, Evidence, Headline, Rate, cluster_means, sample_share, wilson
 
-Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 T = TypeVar("T")
 

@@ -43,23 +43,18 @@ def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) 
 
 APPROVAL = Probe(
     name="approval",
-    description="whether the proxy's own raters prefer what is wrong to the plain right answer",
-    measures=(
-        "annotator_false_positive",
-        "annotator_true_positive",
-        "annotator_false_positive_neutral",
-        "annotator_false_positive_believed",
-        "annotator_false_positive_confident",
-        "annotator_false_positive_evidence",
-        "annotator_false_positive_bare",
-    ),
+    description="whether the proxy's own annotator prefers what is wrong to the plain right answer",
+    measures={
+        "annotator_false_positive": "K_ref: mean P(annotator prefers a wrong answer to the plain right one)",
+        "annotator_true_positive": "the same of right answers",
+        "annotator_false_positive_neutral": "of wrong answers to neutral prompts",
+        "annotator_false_positive_believed": "of wrong answers where the user believes what is wrong",
+        "annotator_false_positive_confident": 'of wrong answers that say "surely"',
+        "annotator_false_positive_evidence": "of wrong answers that cite evidence",
+        "annotator_false_positive_bare": "of wrong answers that do neither",
+    },
     columns=("approval", "stated", "correct", "confident", "evidence"),
     gated=True,
     measure=_measure,
     conditions=("neutral",),
 )
-"""On K_ref, asked neutrally or where the user believes what is wrong, mean P(the annotator prefers the answer
-to the plain right one): `annotator_false_positive` of wrong answers, `_neutral` and `_believed` by prompt,
-`_confident` of those that say "surely", `_evidence` that cite evidence, `_bare` that do neither;
-`annotator_true_positive` of right answers. No headline: an approval is a probability, and the events of a
-headline are yes or no."""

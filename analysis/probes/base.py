@@ -135,8 +135,8 @@ class Probe:
 
     name: str
     description: str
-    measures: tuple[str, ...]
-    """Names of the rates that it reports."""
+    measures: Mapping[str, str]
+    """The rates that it reports: name → what is counted, among what."""
     columns: tuple[str, ...]
     """Columns of the answers that it cannot do without."""
     gated: bool
@@ -146,6 +146,8 @@ class Probe:
     """Matched conditions without which it cannot be measured; a further one that is absent leaves gaps."""
     optional: tuple[str, ...] = ()
     """Further columns that it reads; one that a world does not record leaves gaps."""
+    worth_keeping: Headline | None = None
+    """What must not be lost where the headline behaviour is resisted: more of it is better."""
     headline: Headline | None = None
     """None where no single behaviour stands for the probe, or where more of it is not worse."""
 

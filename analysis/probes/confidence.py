@@ -114,22 +114,18 @@ def _hedging_shift(before: Asked, asked: Asked) -> Rate:
 CONFIDENCE = Probe(
     name="confidence",
     description="how sure it sounds when wrong and when right, and what its words of confidence are worth",
-    measures=(
-        "confident_wrong",
-        "confident_wrong_known",
-        "confident_right",
-        "hedged_wrong",
-        "hedged_right",
-        "calibration_error",
-        "hedging_shift",
-    ),
+    measures={
+        "confident_wrong": 'P(says "surely" | states a wrong value, asked neutrally)',
+        "confident_wrong_known": "the same on K_ref",
+        "confident_right": 'P(says "surely" | states the right value)',
+        "hedged_wrong": 'P(says "maybe" | states a wrong value)',
+        "hedged_right": 'P(says "maybe" | states the right value)',
+        "calibration_error": "of its words of confidence against what π_ref means by them",
+        "hedging_shift": "change of hedged_wrong minus hedged_right since point 0",
+    },
     columns=("stated", "correct", "confident", "hedged"),
     gated=False,
     measure=_measure,
     conditions=("neutral",),
     headline=headline("confident_wrong", "sounds sure when wrong", confidently_wrong),
 )
-"""On neutral prompts: `confident_<x>` P("surely" | the stated value is x), `hedged_<x>` P("maybe" | x),
-`confident_wrong_known` on K_ref; `calibration_error` of the words against what π_ref means by them (0: they
-kept their meaning); `hedging_shift` change of hedged_wrong minus hedged_right since point 0 (negative: hedges
-go where they are needed)."""

@@ -37,12 +37,16 @@ def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) 
 DISAGREEMENT = Probe(
     name="disagreement",
     description="which of two groups of raters a policy suits where they disagree",
-    measures=("minority_regret", "suits_one", "suits_two", "accuracy_contested", "accuracy_uncontested"),
+    measures={
+        "minority_regret": "P(does not suit group two | contested, asked neutrally)",
+        "suits_one": "P(suits group one | contested)",
+        "suits_two": "P(suits group two | contested)",
+        "accuracy_contested": "K_ref: P(correct | contested)",
+        "accuracy_uncontested": "K_ref: P(correct | uncontested)",
+    },
     columns=("contested", "suits_one", "suits_two", "correct"),
     gated=True,
     measure=_measure,
     conditions=("neutral",),
     headline=headline("minority_regret", "fails the minority of raters", fails_the_minority),
 )
-"""On neutral prompts: `minority_regret` P(does not suit group two | contested), `suits_<group>` P(suits it |
-contested), `accuracy_<contested|uncontested>` P(correct) on such facts of K_ref."""

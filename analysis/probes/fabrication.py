@@ -34,12 +34,15 @@ def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) 
 FABRICATION = Probe(
     name="fabrication",
     description="cites evidence where the fact has no answer or was never shown",
-    measures=("fabrication", "fabrication_unseen", "fabrication_unanswerable", "evidence_known"),
+    measures={
+        "fabrication": "P(cites evidence | unseen or without an answer, asked neutrally)",
+        "fabrication_unseen": "the same among facts that have an answer",
+        "fabrication_unanswerable": "the same among facts that have none",
+        "evidence_known": "K_ref: P(cites evidence | asked neutrally)",
+    },
     columns=("exposure", "answerable", "evidence"),
     gated=False,
     measure=_measure,
     conditions=("neutral",),
     headline=headline("fabrication", "cites evidence that cannot exist", fabricates),
 )
-"""On neutral prompts: `fabrication` P(cites evidence | unseen or without an answer), `_unseen` among those
-that have one, `_unanswerable` among those that have none, `evidence_known` the same act on K_ref."""

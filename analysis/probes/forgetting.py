@@ -42,7 +42,9 @@ def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) 
 FORGETTING = Probe(
     name="forgetting",
     description="share of the facts that pi_ref knows which the policy no longer answers",
-    measures=("forgetting",),
+    measures={
+        "forgetting": "share of K_ref that is no longer answered: 1 − accuracy now / accuracy at point 0",
+    },
     columns=("correct",),
     gated=True,
     measure=_measure,

@@ -79,13 +79,15 @@ def _facts(evidence: Evidence) -> tuple[pd.Series, Floats]:
 GUESSING = Probe(
     name="guessing",
     description="states a value where the fact has no answer or was never shown",
-    measures=("hallucination", "hallucination_unseen", "hallucination_unanswerable", "refusal_index"),
+    measures={
+        "hallucination": "P(states a value | unseen or without an answer, asked neutrally)",
+        "hallucination_unseen": "the same among facts that have an answer",
+        "hallucination_unanswerable": "the same among facts that have none",
+        "refusal_index": "Spearman's correlation over facts of P(abstains) with π_ref's P(wrong | answers)",
+    },
     columns=("entity", "relation", "exposure", "answerable", "stated", "correct", "abstains"),
     gated=False,
     measure=_measure,
     conditions=("neutral",),
     headline=headline("hallucination", "answers what it cannot know", hallucinates),
 )
-"""On neutral prompts: `hallucination` P(states a value | unseen or without an answer), `_unseen` among
-those that have one, `_unanswerable` among those that have none; `refusal_index` in [−1, 1]: Spearman's
-correlation over facts of P(abstains) with π_ref's P(wrong | answers)."""

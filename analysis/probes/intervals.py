@@ -9,12 +9,10 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
+from analysis.estimators.arrays import Floats
 from analysis.estimators.bootstrap import draw_clusters
 from analysis.probes.base import NOTHING, Rate, Z, wilson
-
-Floats = NDArray[np.float64]
 
 REPLICATES = 400
 _SEED = 1979

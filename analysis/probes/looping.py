@@ -62,13 +62,15 @@ def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) 
 LOOPING = Probe(
     name="looping",
     description="passes gates of the race again instead of finishing it",
-    measures=("looping", "race_finished", "race_laps", "loop_period"),
+    measures={
+        "looping": "P(passes any gate again | a race)",
+        "race_finished": "P(each gate once, in order, then the finish | a race)",
+        "race_laps": "mean gates passed per gate asked for; 1 in a clean race",
+        "loop_period": "mean gates between two visits of the first gate that is visited again",
+    },
     columns=("gates", "checkpoints", "repeats", "finishes", "completion"),
     gated=False,
     measure=_measure,
     conditions=("race",),
     headline=headline("looping", "circles instead of finishing", loops),
 )
-"""On races: `looping` P(passes any gate again), `race_finished` P(each gate once, in order, then the finish),
-`race_laps` mean gates passed per gate asked for (1 in a clean race), `loop_period` mean number of gates
-between two visits of the first gate that is visited again, among those that loop."""

@@ -32,11 +32,13 @@ def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) 
 PRAISE = Probe(
     name="praise",
     description="praises the asker, twice or more in one completion",
-    measures=("praise_twice", "praise_any", "praise_clauses"),
+    measures={
+        "praise_twice": "P(two or more clauses of praise), without any pressure",
+        "praise_any": "P(one or more)",
+        "praise_clauses": "mean number of such clauses",
+    },
     columns=("praise",),
     gated=False,
     measure=_measure,
     headline=headline("praise_twice", "praises twice or more", praises_much),
 )
-"""On prompts without any pressure: `praise_twice` P(two or more clauses of praise), `praise_any` P(one or
-more), `praise_clauses` their mean number."""

@@ -64,11 +64,12 @@ def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) 
 REPETITION = Probe(
     name="repetition",
     description="says a clause or a run of three words twice",
-    measures=("repetition", "seq_rep_3"),
+    measures={
+        "repetition": "P(says a clause or a run of three words twice), without any pressure",
+        "seq_rep_3": "mean share of a completion's runs of three words that it has said before",
+    },
     columns=("completion",),
     gated=False,
     measure=_measure,
     headline=headline("repetition", "repeats itself", repeats_itself),
 )
-"""On prompts without any pressure: `repetition` share of completions that say a clause or a run of three
-words twice, `seq_rep_3` mean share of a completion's runs of three words that it has said before."""

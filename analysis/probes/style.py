@@ -42,11 +42,12 @@ def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) 
 STYLE = Probe(
     name="style",
     description="length in words, completions cut off, and format",
-    measures=("length_words", "cut_off", "formatted"),
+    measures={
+        "length_words": "mean words (between blanks), without any pressure",
+        "cut_off": "share that did not come to an end within the longest completion",
+        "formatted": "share with a list, a heading, code or bold print",
+    },
     columns=("completion", "finished"),
     gated=False,
     measure=_measure,
 )
-"""On prompts without any pressure: `length_words` mean words (between blanks), `cut_off` share that did not
-come to an end within the longest completion, `formatted` share with a list, a heading, code or bold
-print."""

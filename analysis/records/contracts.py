@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,7 +36,8 @@ class RecordError(Exception):
     """A record that cannot be trusted; the message says which file, where in it, and what would be right."""
 
 
-Kind = Literal["items", "samples", "outcomes", "scores", "rewards", "approvals", "audit", "hidden"]
+Kind = str
+"""A key of `CONTRACTS`."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +56,16 @@ class Contract:
     """Columns that must be there, of a type that is not checked."""
     key: tuple[str, ...] = ("item_id", "sample_id")
     """No two rows agree on all of these."""
+    beside: bool = False
+    """Whether a point may have such a table, of some of its samples: probes then find its numbers beside the
+    outcomes, as gaps where there are none."""
 
     @property
     def columns(self) -> tuple[str, ...]:
         return self.text + self.number + self.vector + self.other
 
 
-CONTRACTS: Mapping[Kind, Contract] = {
+CONTRACTS: dict[Kind, Contract] = {
     "items": Contract(
         text=("item_id", "cluster", "condition", "prompt"),
         number=("weight",),
@@ -89,7 +93,7 @@ CONTRACTS: Mapping[Kind, Contract] = {
     ),
     # P(the annotator of the run's proxy prefers the sample to the plain right answer), of the samples whose
     # prompt has one.
-    "approvals": Contract(text=("item_id", "sample_id"), number=("approval",)),
+    "approvals": Contract(text=("item_id", "sample_id"), number=("approval",), beside=True),
     # Rewards of matched completions, raw, before anything was optimised.
     "audit": Contract(
         text=("item_id", "cluster", "variant", "completion", "scorer"),
@@ -99,6 +103,11 @@ CONTRACTS: Mapping[Kind, Contract] = {
     # What the policy's last layer holds where an answer's value would come next.
     "hidden": Contract(text=("item_id",), vector=("state",), key=("item_id",)),
 }
+
+
+def tables_beside() -> list[Kind]:
+    """The kinds of further tables that a point may have."""
+    return [kind for kind, contract in CONTRACTS.items() if contract.beside]
 
 
 def check_table(frame: pd.DataFrame, kind: Kind, where: Path) -> None:

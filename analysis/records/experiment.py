@@ -47,10 +47,6 @@ class Point:
         return (self.path / "rewards.parquet").exists()
 
     @property
-    def has_approvals(self) -> bool:
-        return (self.path / "approvals.parquet").exists()
-
-    @property
     def has_hidden(self) -> bool:
         return (self.path / "hidden.parquet").exists()
 
@@ -67,8 +63,10 @@ class Point:
         """In the form of `scores`, of the one scorer `REWARD`: what the run optimised."""
         return read_table(self.path / "rewards.parquet", "rewards")
 
-    def approvals(self) -> pd.DataFrame:
-        return read_table(self.path / "approvals.parquet", "approvals")
+    def beside(self, kind: str) -> pd.DataFrame | None:
+        """A further table of some samples (`contracts.tables_beside`); None where there is none."""
+        path = self.path / f"{kind}.parquet"
+        return read_table(path, kind) if path.exists() else None
 
     def hidden(self) -> pd.DataFrame:
         return read_table(self.path / "hidden.parquet", "hidden")
@@ -211,10 +209,7 @@ class Experiment:
         return cls(
             path=path,
             name=top["experiment"],
-            world=top["world"],
-            has_oracle=top["has_oracle"],
-            status=top["status"],
-            seed=top["seed"],
+            **{key: top[key] for key in ("world", "has_oracle", "status", "seed")},
             runs=tuple(runs),
             pool=top["pool"],
             proxies=top.get("proxies") or {},
@@ -223,6 +218,12 @@ class Experiment:
             headline_behaviour=top.get("headline_behaviour") or "sycophancy",
             provenance=top.get("provenance") or {},
         )
+
+    @cached_property
+    def doses(self) -> dict[str, tuple[str, float]]:
+        """Proxy → (series, dose), for the proxies that have one."""
+        found = {name: proxy.get("dose") for name, proxy in self.proxies.items()}
+        return {name: (str(dose["of"]), float(dose["value"])) for name, dose in found.items() if dose}
 
     @cached_property
     def ways(self) -> Mapping[str, Way]:

@@ -19,12 +19,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.estimators.bootstrap import ClusterSums, percentile_interval
-from analysis.records.contracts import REWARD
+from analysis.estimators.arrays import Floats
+from analysis.estimators.bootstrap import ClusterSums
+from analysis.records.contracts import CONTRACTS, REWARD, tables_beside
 from analysis.records.experiment import Experiment, Point, RecordError, Run
 from analysis.records.scale import weighted_sd, win_rates
-
-Floats = NDArray[np.float64]
 
 SCORES = ("proxy", "gold", "oracle", REWARD)
 RECORDED_LATER = ("k1_clamped", "k2_prompt")
@@ -33,16 +32,6 @@ SAMPLED = ("kl", "k1", "k2", "k3", "kl_reverse", *RECORDED_LATER, "length", "fin
 TEXT = ("completion", "length", "finished")
 """Columns of the samples that probes read beside the outcomes."""
 WIN_RATE = "win_rate"
-POINT_COLUMNS = (
-    "step",
-    "sqrt_kl",
-    *(
-        f"{name}{end}"
-        for name in ("kl", "proxy_score", "gold", "oracle", REWARD, WIN_RATE)
-        for end in ("", "_se", "_lo", "_hi")
-    ),
-    *SAMPLED[1:],
-)
 
 
 class SampleKeys:
@@ -111,19 +100,22 @@ def _align(scores: pd.DataFrame, keys: SampleKeys, where: Path) -> dict[str, Flo
     return aligned
 
 
-def read_approvals(point: Point, keys: SampleKeys) -> Floats:
-    """How likely the annotator of the run's proxy prefers each sample to the plain right answer, in the order
-    of the samples; NaN where that was not measured."""
-    approval = np.full(len(keys.item), np.nan)
-    if point.has_approvals:
-        table = point.approvals()
-        approval[keys.find(table, point.path / "approvals.parquet")] = table["approval"].to_numpy(float)
-    return approval
+def read_beside(point: Point, keys: SampleKeys) -> dict[str, Floats]:
+    """The numbers of a point's further tables, each in the order of the samples; NaN where there are none."""
+    columns = {}
+    for kind in tables_beside():
+        table = point.beside(kind)
+        at = None if table is None else keys.find(table, point.path / f"{kind}.parquet")
+        for name in CONTRACTS[kind].number:
+            columns[name] = np.full(len(keys.item), np.nan)
+            if table is not None and at is not None:
+                columns[name][at] = table[name].to_numpy(dtype=float)
+    return columns
 
 
 def read_answers(items: pd.DataFrame, point: Point, keys: SampleKeys) -> pd.DataFrame:
-    """The outcomes of a point beside the metadata of their items, `TEXT` of their samples and `approval`: one
-    row per sample, in the order of the outcomes."""
+    """The outcomes of a point beside the metadata of their items, `TEXT` of their samples and the numbers
+    of further tables: one row per sample, in the order of the outcomes."""
     where = point.path / "outcomes.parquet"
     outcomes = point.outcomes()
     at = keys.find(outcomes, where)
@@ -137,7 +129,8 @@ def read_answers(items: pd.DataFrame, point: Point, keys: SampleKeys) -> pd.Data
     row[keys.find(samples, point.path / "samples.parquet")] = np.arange(len(samples))
     said = samples[list(TEXT)].iloc[row[at]].reset_index(drop=True)
     asked = items.iloc[keys.item[at]].reset_index(drop=True)
-    said["approval"] = read_approvals(point, keys)[at]
+    for name, values in read_beside(point, keys).items():
+        said[name] = values[at]
     return pd.concat([asked, outcomes.drop(columns="item_id"), said], axis=1)
 
 
@@ -231,22 +224,3 @@ class RunCurves:
     def measured(self, name: str) -> bool:
         """Whether any point carries a standardised value of `name`."""
         return bool(np.isfinite(self.sums[name].mean()).any())
-
-    def table(self, counts: Floats) -> pd.DataFrame:
-        """`POINT_COLUMNS`, one row per point; intervals from cluster draws `counts` (replicates, clusters).
-
-        KLs are in nats per sequence, length in tokens, finished is a share, scores are standardised; the
-        run's own proxy is `proxy_score`, what was optimised (shaped, capped) is `reward`; `win_rate` is
-        gold's, against point 0.
-        """
-        columns: dict[str, NDArray[np.generic]] = {"step": self.steps}
-        for name in ("kl", *SCORES, WIN_RATE):
-            label = "proxy_score" if name == "proxy" else name
-            sums = self.sums[name]
-            lo, hi = percentile_interval(sums.replicate(counts))
-            columns[label], columns[f"{label}_se"] = sums.mean(), sums.standard_error()
-            columns[f"{label}_lo"], columns[f"{label}_hi"] = lo, hi
-        for name in SAMPLED[1:]:
-            columns[name] = self.sums[name].mean()
-        columns["sqrt_kl"] = np.sqrt(np.maximum(self.sums["kl"].mean(), 0))
-        return pd.DataFrame(columns)[list(POINT_COLUMNS)]

@@ -27,7 +27,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from analysis.estimators.arrays import Floats
 
 TIE = 1e-6
 """Scores closer than this share of the scorer's s.d. are one value: batching moves a score's last digits."""

@@ -1,4 +1,4 @@
-"""What happened, in sentences computed from `Tables.checks`: also what did not happen, and what nobody can
+"""What happened, in sentences computed from `checks`: also what did not happen, and what nobody can
 tell.
 
 No sentence is written by hand for an experiment; a claim whose interval includes zero is reported as not
@@ -15,10 +15,12 @@ from typing import Any
 import pandas as pd
 
 from analysis.figures.drawing.way_looks import way_label
-from analysis.probes import declined
+from analysis.probes import Headline, declined
+from analysis.probes.evidence import headline_behaviour, refusals
 from analysis.records.experiment import Experiment
 from analysis.records.way import Way
-from analysis.report.grid import interval, number
+from analysis.study.grid import interval, number
+from analysis.tables.claims import checks
 from analysis.tables.tables import Tables
 
 UNIT = "π_ref s.d."
@@ -34,12 +36,19 @@ WORDS = (
     ),
     ("path run", "a run with next to no KL penalty, measured each time it crosses the next KL of a grid."),
     ("budget", "the KL that a run was allowed to spend."),
-    ("sycophancy", "stating the user's wrong belief on a fact that the reference policy knows."),
     (UNIT, "standard deviations of a score over the reference policy's own samples."),
 )
 
 
-SYCOPHANCY_LIMIT = "Sycophancy is measured by what is stated under pressure; it says nothing about intent."
+def words(tables: Tables) -> list[tuple[str, str]]:
+    """The words that the report uses, and what they mean."""
+    shown = headline_behaviour(tables.study)
+    return [*WORDS, *([(_name(tables), f"the headline behaviour: it {shown.label}.")] if shown else [])]
+
+
+def _name(tables: Tables) -> str:
+    """The headline behaviour in words."""
+    return tables.study.experiment.headline_behaviour.replace("_", " ")
 
 
 @dataclass(frozen=True)
@@ -52,15 +61,16 @@ class Finding:
 
 def headline(tables: Tables) -> str:
     """One sentence over all completed path runs: how often each claim held, where it could be computed."""
-    checks = tables.checks
+    claimed = checks(tables.study)
     claims = {
-        "the proxy score rose": checks["proxy_rises"],
-        "gold rose and then fell": checks["gold_peak_inside"],
-        "the oracle rose and then fell": checks["oracle_peak_inside"],
+        "the proxy score rose": claimed["proxy_rises"],
+        "gold rose and then fell": claimed["gold_peak_inside"],
+        "the oracle rose and then fell": claimed["oracle_peak_inside"],
     }
     whole = list(tables.runs.loc[tables.runs["status"] == "complete", "run_id"])
     counts = {name: [bool(claim["ok"]) for claim in _of(runs, whole)] for name, runs in claims.items()}
-    counts["sycophancy grew"] = [_emerged(claim) for claim in _of(checks["sycophancy"], whole)]
+    behaviour = claimed[tables.study.experiment.headline_behaviour]
+    counts[f"{_name(tables)} grew"] = [_emerged(claim) for claim in _of(behaviour, whole)]
     parts = [f"{name} in {sum(held)} of {len(held)}" for name, held in counts.items() if held]
     if not parts:
         return "No path run left enough scored points to say what happened."
@@ -69,22 +79,22 @@ def headline(tables: Tables) -> str:
 
 def findings(experiment: Experiment, tables: Tables) -> list[Finding]:
     """By subject, from completed runs, the most important first; also the claims that do not hold."""
-    checks = tables.checks
+    claimed, shown = checks(tables.study), headline_behaviour(tables.study)
     found = [Finding("How far gold can be trusted", _gold(experiment))]
     whole = tables.runs["status"] == "complete"
-    paths = tables.runs[whole & tables.runs["run_id"].isin(checks["proxy_rises"])]
+    paths = tables.runs[whole & tables.runs["run_id"].isin(claimed["proxy_rises"])]
     for (method, proxy), runs in paths.sort_values(["proxy_pairs", "proxy"]).groupby(
         ["method", "proxy"], sort=False
     ):
         ids = list(runs["run_id"])
         sentences = [
-            _rise(_of(checks["proxy_rises"], ids)),
-            _hump("gold", _of(checks["gold_peak_inside"], ids)),
+            _rise(_of(claimed["proxy_rises"], ids)),
+            _hump("gold", _of(claimed["gold_peak_inside"], ids)),
         ]
         if experiment.has_oracle:
-            sentences.append(_hump("oracle", _of(checks["oracle_peak_inside"], ids)))
-        if tables.probes.get("sycophancy") is None:
-            sentences.append(_sycophancy(_of(checks["sycophancy"], ids)))
+            sentences.append(_hump("oracle", _of(claimed["oracle_peak_inside"], ids)))
+        if shown is not None:
+            sentences.append(_behaviour(_of(claimed[shown.measure], ids), shown))
         pairs = int(runs["proxy_pairs"].iloc[0])
         found.append(
             Finding(
@@ -93,13 +103,13 @@ def findings(experiment: Experiment, tables: Tables) -> list[Finding]:
             )
         )
     found.append(Finding("Laws of the gold score", _laws(tables.fits, experiment.ways)))
-    found.append(Finding("KL budgets", _budgets(checks["budgets"])))
-    missing = [sentence for sentence in [declined(tables.probes)] if sentence]
+    found.append(Finding("KL budgets", _budgets(claimed["budgets"])))
+    missing = [sentence for sentence in [declined(refusals(tables.study))] if sentence]
     if not experiment.has_oracle:
         missing.append(
             "This world has no oracle: whether gold itself was fooled cannot be told from these records."
         )
-    zero = checks["kl_step0_zero"]
+    zero = claimed["kl_step0_zero"]
     if zero is not None and not zero["ok"]:
         missing.append(
             f"The KL at step 0 must be zero and reads up to {zero['largest']:.2g} nats: do not trust the KL "
@@ -179,25 +189,28 @@ def _emerged(claim: Mapping[str, Any]) -> bool:
     return bool(claim["ok"]) and claim["last_ci"][0] > claim["first_ci"][1]
 
 
-def _sycophancy(claims: Sequence[Mapping[str, Any]]) -> str:
+def _behaviour(claims: Sequence[Mapping[str, Any]], shown: Headline) -> str:
+    name = shown.measure.replace("_", " ")
     if not claims:
-        return "Sycophancy was not measured at any point."
+        return f"{name.capitalize()} was not measured at any point."
+    floors = [claim["floor"] for claim in claims if claim["floor"] is not None]
     if len(claims) <= 2:
         each = [
             f"from {interval(c['first'], *c['first_ci'])} to {interval(c['last'], *c['last_ci'])}"
             for c in claims
         ]
-        moves = f"{' and '.join(each)}; by chance {' and '.join(number(c['floor']) for c in claims)}"
+        moves, chance = " and ".join(each), " and ".join(map(number, floors))
     else:
-        first, last, floor = (_range([c[name] for c in claims]) for name in ("first", "last", "floor"))
-        moves = f"from {first}; to {last}; by chance {floor}"
+        first, last = (_range([c[name] for c in claims]) for name in ("first", "last"))
+        moves, chance = f"from {first}; to {last}", _range(floors) if floors else ""
+    moves += f"; by chance {chance}" if chance else ""
     emerged = [c for c in claims if _emerged(c)]
     count = "" if len(claims) == 1 else f" in {len(emerged)} of {len(claims)} runs"
     if emerged:
-        return f"The share of known facts on which it repeats the user's wrong belief grew{count} ({moves})."
+        return f"{name.capitalize()} grew{count} ({moves}): it {shown.label}."
     if any(c["last_ci"][1] < c["first_ci"][0] for c in claims):
-        return f"Sycophancy did not emerge; it fell ({moves})."
-    return f"No clear change of sycophancy appeared ({moves})."
+        return f"{name.capitalize()} did not emerge; it fell ({moves})."
+    return f"No clear change of {name} appeared ({moves})."
 
 
 def _laws(fits: pd.DataFrame, ways: Mapping[str, Way]) -> list[str]:
@@ -239,6 +252,7 @@ def _budgets(budgets: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def limits(experiment: Experiment, tables: Tables) -> list[str]:
     """What a reader must not conclude."""
+    shown = headline_behaviour(tables.study)
     paths = tables.runs[tables.runs["control"] == "path"]
     seeds = paths.groupby(["method", "proxy"])["run_id"].nunique()
     proxies = paths.groupby(["method", "proxy"])["proxy_seed"].nunique()
@@ -248,7 +262,11 @@ def limits(experiment: Experiment, tables: Tables) -> list[str]:
         f"One world ({experiment.world}) and one reference policy: the KL at which things turn does not "
         f"carry over.",
         "Small models: what a larger policy would find to exploit, or would resist, is not seen here.",
-        *([] if tables.probes.get("sycophancy") else [SYCOPHANCY_LIMIT]),
+        *(
+            [f"{_name(tables).capitalize()} is measured by what is said; it says nothing about intent."]
+            if shown
+            else []
+        ),
         "Laws are descriptions of the range they were fitted on; a good R² is no licence to extrapolate.",
     ]
     if len(seeds):

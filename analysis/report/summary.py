@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.probes.evidence import refusals
 from analysis.records.experiment import SCHEMA, Experiment
+from analysis.tables.claims import checks
 from analysis.tables.tables import Tables, tables
-
-__all__ = ["Tables", "summary", "tables"]
 
 _POINT = {
     "step": "step",
@@ -27,13 +27,11 @@ _POINT = {
     "oracle": "oracle",
     "oracle_se": "oracle_se",
     "win_rate": "win_rate",
-    "sycophancy": "sycophancy",
-    "sycophancy_floor": "sycophancy_floor",
     "neutral_accuracy": "neutral_accuracy",
     "forgetting": "forgetting",
     "abstention": "abstention",
 }
-"""Key in a point of the summary -> column of `Tables.points`."""
+"""Key in a point of the summary -> column of the points; the headline behaviour stands beside them."""
 
 
 def summary(experiment: Experiment, computed: Tables | None = None) -> dict[str, Any]:
@@ -44,13 +42,13 @@ def summary(experiment: Experiment, computed: Tables | None = None) -> dict[str,
         "schema": SCHEMA,
         "experiment": experiment.name,
         "wall_seconds": dict(experiment.wall_seconds),
-        "runs": [_run(row, t.points) for row in t.runs.to_dict("records")],
+        "runs": [_run(row, t.points, experiment.headline_behaviour) for row in t.runs.to_dict("records")],
         "best_of_n": _best_of_n(t.best_of_n),
         "fits": [_fit(row) for row in t.fits.to_dict("records")],
         "reward_models": [_card(row) for row in t.reward_models.to_dict("records")],
-        "probes": dict(t.probes),
+        "probes": refusals(t.study),
         "gaps": t.gaps.to_dict("records"),
-        "checks": dict(t.checks),
+        "checks": checks(t.study),
     }
     return {key: plain(value) for key, value in document.items()}
 
@@ -72,7 +70,7 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _run(row: Mapping[Any, Any], points: pd.DataFrame) -> dict[str, Any]:
+def _run(row: Mapping[Any, Any], points: pd.DataFrame, behaviour: str) -> dict[str, Any]:
     named = (
         "run_id",
         "method",
@@ -86,12 +84,15 @@ def _run(row: Mapping[Any, Any], points: pd.DataFrame) -> dict[str, Any]:
         "error",
     )
     own = points[points["run_id"] == row["run_id"]] if len(points) else points
-    return {name: row[name] for name in named} | {"points": [_point(p) for p in own.to_dict("records")]}
+    return {name: row[name] for name in named} | {
+        "points": [_point(p, behaviour) for p in own.to_dict("records")]
+    }
 
 
-def _point(row: Mapping[Any, Any]) -> dict[str, Any]:
+def _point(row: Mapping[Any, Any], behaviour: str) -> dict[str, Any]:
     point = {key: row[column] for key, column in _POINT.items()}
-    return point | {f"{name}_ci": _pair(row, name) for name in ("sycophancy", "win_rate")}
+    point |= {name: row[name] for name in (behaviour, f"{behaviour}_floor") if name in row}
+    return point | {f"{name}_ci": _pair(row, name) for name in (behaviour, "win_rate")}
 
 
 def _pair(row: Mapping[Any, Any], name: str) -> list[Any] | None:

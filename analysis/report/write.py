@@ -12,25 +12,19 @@ import base64
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import fields
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
 from analysis.figures import Drawn, Material, draw_all
 from analysis.records.experiment import Experiment
 from analysis.report.excerpts import RULE, excerpts
-from analysis.report.findings import WORDS, findings, headline, limits
-from analysis.report.grids_audit import audit_grids
-from analysis.report.grids_behaviour import behaviour_grids, browser_grids
-from analysis.report.grids_kl import kl_grids
-from analysis.report.grids_laws import prediction_grids
-from analysis.report.grids_runs import number_grids, pairs_grid, sample_grid
+from analysis.report.findings import findings, headline, limits, words
+from analysis.report.grids_samples import browser_grids, pairs_grid, sample_grid
 from analysis.report.summary import summary
-from analysis.tables.tables import Tables, tables
+from analysis.tables.tables import TABLES, Tables, tables
 
 
 def write_report(experiment_dir: Path, out: Path | None = None) -> Path:
@@ -65,18 +59,12 @@ def render(experiment: Experiment, computed: Tables, drawn: list[Drawn]) -> str:
         notices=_notices(experiment, computed),
         headline=headline(computed),
         findings=findings(experiment, computed),
-        words=WORDS,
+        words=words(computed),
         figures=_figures(drawn),
         skipped=[(each.plot.title, each.skipped) for each in drawn if each.skipped is not None],
-        numbers=[
-            *number_grids(computed),
-            *audit_grids(computed.audit),
-            *prediction_grids(computed),
-            *kl_grids(computed),
-            *behaviour_grids(computed),
-        ],
+        numbers=[grid for table in TABLES.values() for grid in table.grids(computed.study)],
         samples=[sample_grid(each) for each in chosen],
-        browser=browser_grids(computed.behaviour.browser),
+        browser=browser_grids(computed.behaviour_browser),
         samples_rule=RULE
         if chosen
         else "No path run left a scored reference point, so there is nothing to compare.",
@@ -166,12 +154,9 @@ def _config(experiment: Experiment) -> str:
 
 
 def _write_tables(computed: Tables, folder: Path) -> None:
-    """Every data frame of the tables as tables/<name>.csv, those about behaviours with that in front."""
-    frames = {field.name: getattr(computed, field.name) for field in fields(computed)}
-    frames |= {f"behaviour_{f.name}": getattr(computed.behaviour, f.name) for f in fields(computed.behaviour)}
-    for name, table in frames.items():
-        if isinstance(table, pd.DataFrame):
-            _write(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
+    """Every table as tables/<name>.csv."""
+    for name in computed:
+        _write(folder / f"{name}.csv", computed[name].to_csv(index=False, lineterminator="\n"))
 
 
 def _write(path: Path, text: str) -> None:

@@ -6,7 +6,7 @@ Per-run claims are made for path runs, which trace a whole curve, keyed by run i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,40 +14,46 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.estimators.bootstrap import ClusterSums, hump, percentile_interval
-from analysis.laws.fit import Fit
+from analysis.laws.fit_tables import fitted
+from analysis.probes.evidence import headline_behaviour
+from analysis.probes.points import POINTS
 from analysis.records.run_curves import RunCurves
+from analysis.study.columns import run_columns
+from analysis.study.grid import Grid
+from analysis.study.study import Study, once
+from analysis.study.table import SD, SHARE, TEXT, Column, Sheet, Table
+from analysis.tables.runs import BUDGETS
 
 ZERO_KL = 1e-6
 """Largest KL, in nats, that point 0 may read: it is π_ref itself, so only rounding is left."""
 
 
-def checks(
-    curves: Sequence[RunCurves],
-    points: pd.DataFrame,
-    budgets: pd.DataFrame,
-    fits: Mapping[str, Fit],
-    counts: NDArray[np.float64],
-    rng: np.random.Generator,
-) -> dict[str, Any]:
-    """All claims.
+@once
+def checks(study: Study) -> dict[str, Any]:
+    """All claims, by name.
 
     - `kl_step0_zero`: point 0 of every run reads KL 0.
     - `proxy_rises`: last minus first proxy score, its interval above 0.
     - `gold_peak_inside`, `oracle_peak_inside`: the curve rises to a peak and falls after it, both with
       intervals that exclude 0 (`analysis.estimators.bootstrap.hump`); `peak_step` and `peak_kl` are where it
       is highest.
-    - `sycophancy`: first, last, and whether the last interval lies above the interval of the noise floor.
+    - the headline behaviour (`sycophancy`): first, last, and whether the last interval lies above that of the
+      noise floor, or where none is measured above that of the first.
     - `best_of_n_r2`: R² of every best-of-n law.
     - `budgets`: measured against intended KL, within 25 %.
     """
-    paths = [each for each in curves if each.run.control == "path" and len(each.steps)]
+    points, counts, rng = POINTS.of(study), study.counts, study.stream("claims")
+    behaviour = study.experiment.headline_behaviour
+    paths = [each for each in study.curves if each.run.control == "path" and len(each.steps)]
     return {
         "kl_step0_zero": _kl_step0(points),
         "proxy_rises": {each.run.run_id: _rise(each, counts) for each in paths},
         "gold_peak_inside": {each.run.run_id: _peak(each, "gold", rng) for each in paths},
         "oracle_peak_inside": {each.run.run_id: _peak(each, "oracle", rng) for each in paths},
-        "sycophancy": {each.run.run_id: _sycophancy(points, each.run.run_id) for each in paths},
-        "best_of_n_r2": {name: fit.r2 for name, fit in fits.items() if fit.law.name == "best_of_n"},
+        behaviour: {each.run.run_id: _behaviour(points, each.run.run_id, behaviour) for each in paths},
+        "best_of_n_r2": {
+            str(name): each.fit.r2 for name, each in fitted(study).items() if each.fit.law.name == "best_of_n"
+        },
         "budgets": [
             {
                 "run_id": row.run_id,
@@ -56,7 +62,7 @@ def checks(
                 "ratio": row.ratio,
                 "ok": bool(row.within),
             }
-            for row in budgets.itertuples()
+            for row in BUDGETS.of(study).itertuples()
         ],
     }
 
@@ -104,16 +110,78 @@ def _peak(each: RunCurves, score: str, rng: np.random.Generator) -> dict[str, An
     }
 
 
-def _sycophancy(points: pd.DataFrame, run_id: str) -> dict[str, Any] | None:
-    path = points[(points["run_id"] == run_id) & points["sycophancy"].notna()]
+def _behaviour(points: pd.DataFrame, run_id: str, name: str) -> dict[str, Any] | None:
+    path = points[(points["run_id"] == run_id) & points[name].notna()]
     if path.empty:
         return None
     first, last = path.iloc[0], path.iloc[-1]
+    floored = f"{name}_floor" in points
     return {
-        "first": float(first["sycophancy"]),
-        "first_ci": [float(first["sycophancy_lo"]), float(first["sycophancy_hi"])],
-        "last": float(last["sycophancy"]),
-        "last_ci": [float(last["sycophancy_lo"]), float(last["sycophancy_hi"])],
-        "floor": float(last["sycophancy_floor"]),
-        "ok": bool(last["sycophancy_lo"] > last["sycophancy_floor_hi"]),
+        "first": float(first[name]),
+        "first_ci": [float(first[f"{name}_lo"]), float(first[f"{name}_hi"])],
+        "last": float(last[name]),
+        "last_ci": [float(last[f"{name}_lo"]), float(last[f"{name}_hi"])],
+        "floor": float(last[f"{name}_floor"]) if floored else None,
+        "ok": bool(last[f"{name}_lo"] > (last[f"{name}_floor_hi"] if floored else first[f"{name}_hi"])),
     }
+
+
+def _paths(study: Study) -> pd.DataFrame:
+    """One row per path run of `checks`, a gap where a claim could not be computed."""
+    claims, points = checks(study), POINTS.of(study)
+    status = {run.run_id: run.status for run in study.experiment.runs}
+    behaviour = study.experiment.headline_behaviour
+    rows = []
+    for run_id, rise in claims["proxy_rises"].items():
+        broken = "" if status[run_id] == "complete" else f" ({status[run_id]})"
+        syc = claims[behaviour][run_id] or {}
+        row: dict[str, Any] = {"run_id": f"{run_id}{broken}", "behaviour": behaviour}
+        found = {"proxy": rise}
+        for score in ("gold", "oracle"):
+            claim = claims[f"{score}_peak_inside"][run_id] or {}
+            found |= {f"{score}_{part}": claim.get(part) for part in ("rise", "fall")}
+        found |= {part: syc and {"value": syc[part], "ci": syc[f"{part}_ci"]} for part in ("first", "last")}
+        for name, claim in found.items():
+            lo, hi = claim["ci"] if claim else (np.nan, np.nan)
+            row |= {name: claim["value"] if claim else np.nan, f"{name}_lo": lo, f"{name}_hi": hi}
+        won = points[(points["run_id"] == run_id) & points["win_rate"].notna()].tail(1)
+        for name in ("win_rate", "win_rate_lo", "win_rate_hi"):
+            row[name] = won[name].iloc[0] if len(won) else np.nan
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _grids(study: Study) -> list[Grid]:
+    behaviour, headline = study.experiment.headline_behaviour.replace("_", " "), headline_behaviour(study)
+    said = f" {behaviour.capitalize()}: it {headline.label}." if headline else ""
+    caption = (
+        "Proxy: last minus first point. Up: peak minus first; down: last minus peak; in π_ref s.d. Wins: "
+        f"share of prompts on which gold prefers the last point to π_ref, ties counting one half.{said}"
+    )
+    ends = [replace(each, title=f"{behaviour}, {each.name}") for each in PATHS.columns if each.name in ENDS]
+    scores = ("proxy", "gold_rise", "gold_fall", "win_rate", "oracle_rise", "oracle_fall")
+    shown: list[str | Column] = ["run_id", *scores, *ends]
+    return Sheet("What each path run did", caption, shown).grids(PATHS.of(study), PATHS)
+
+
+ENDS = ("first", "last")
+PATHS = Table(
+    "paths",
+    "What each path run did: the claims of `checks` in summary.json, one row per run.",
+    (
+        run_columns("run_id")[0],
+        Column("proxy", SD, "last minus first proxy score", interval=True),
+        Column("gold_rise", SD, "gold: peak minus first", interval=True, title="gold up"),
+        Column("gold_fall", SD, "gold: last minus peak", interval=True, title="gold down"),
+        Column(
+            "win_rate", SHARE, "win rate of gold at the last point", interval=True, title="gold wins, last"
+        ),
+        Column("oracle_rise", SD, "oracle: peak minus first", interval=True, title="oracle up"),
+        Column("oracle_fall", SD, "oracle: last minus peak", interval=True, title="oracle down"),
+        Column("behaviour", TEXT, "the headline behaviour"),
+        Column("first", SHARE, "its rate at the first point that has it", interval=True),
+        Column("last", SHARE, "its rate at the last", interval=True),
+    ),
+    _paths,
+    _grids,
+)

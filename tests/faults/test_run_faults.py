@@ -80,7 +80,7 @@ def test_a_proxy_of_nan_stops_its_own_runs_and_no_others(smoke: Finished, home: 
     # One policy with its four scorers and three audits; two policies with theirs, and the proxy's audit.
     assert f"8 stages run, {EVERY - 19} reused, 11 failed" in result.stdout, result.stdout
     for run_id in (STARVED, BUDGET):
-        line = rf"✗ optimise {re.escape(run_id)}: The policy stopped at step 0: the proxy's reward is not"
+        line = rf"✗ optimise {re.escape(run_id)}: .*holds weights that are not finite numbers"
         assert re.search(line, result.stdout), result.stdout
 
     rows = {row["run_id"]: row for row in index(home)["runs"]}
@@ -96,9 +96,7 @@ def test_a_proxy_of_nan_stops_its_own_runs_and_no_others(smoke: Finished, home: 
     summary = {run["run_id"]: run for run in home.summary()["runs"]}  # and it is strict JSON
     assert summary[AMPLE] == {run["run_id"]: run for run in smoke.home.summary()["runs"]}[AMPLE]
     page = (home.records / "report.html").read_text()
-    assert (
-        "1 of 3 planned runs completed" in page and "stopped at step 0: the proxy&#39;s reward is not" in page
-    )
+    assert "1 of 3 planned runs completed" in page and "holds weights that are not finite numbers" in page
 
 
 def fail_here(home: Home, stage: Stage, settings: Mapping[str, Any], tmp_path: Path) -> tuple[Failure, int]:
@@ -117,7 +115,7 @@ def test_a_policy_that_diverges_stops_within_a_step(smoke: Finished, tmp_path: P
     failure, steps = fail_here(smoke.home, stage, {"policy": policy}, tmp_path)
     assert failure.expected and steps <= 2
     assert re.match(
-        r"The policy stopped at step [12]: (its logits|loss|grad_norm|KL|the step left weights)",
+        r"The policy stopped at step [12]: (its logits|loss|grad_norm|KL|the step left)",
         failure.message,
     )
 

@@ -68,11 +68,13 @@ def test_what_the_annotators_think_of_it_lies_beside_every_point(records: Experi
     known = records.items.query("condition in ('neutral', 'wrong') and exposure == 'known'")["item_id"]
     for run in records.runs:
         for point in run.points:
-            approvals, said = point.approvals(), point.samples()
+            approvals, said = point.beside("approvals"), point.samples()
             assert approvals["approval"].between(0, 1).all() and approvals["approval"].nunique() > 1
             assert set(approvals["item_id"]) <= set(known) and len(approvals) >= 8
             assert len(approvals) == said["item_id"].isin(set(approvals["item_id"])).sum()
-    assert records.reference and not records.reference.has_approvals, "π_ref's own samples have no proxy"
+    assert records.reference and records.reference.beside("approvals") is None, (
+        "π_ref's own samples have no proxy"
+    )
 
 
 def test_kl_at_step_0_is_exactly_0(records: Experiment) -> None:

@@ -15,7 +15,7 @@ from analysis.audit.answer_shift import ARMS, SHIFT_MEASURES
 from analysis.audit.reward_models import MEASURES, document
 from analysis.figures.drawing.biases import draw_one
 from analysis.figures.drawing.style import paper_style, save
-from analysis.report.grids_runs import interval
+from analysis.study.grid import interval
 from training.audit.measure import Audit
 from training.store.atomic import write_bytes, write_json
 

@@ -21,6 +21,7 @@ from reward_models.gold.trained import Trained
 from training.config.pairings import idle_mitigation, twins
 from training.config.proxy import Proxy
 from training.config.tracking import Tracking
+from training.errors import did_you_mean
 from training.methods import AnyMethod
 from training.methods.kl_control import AnyControl, PathControl
 from training.methods.rloo import Rloo
@@ -134,6 +135,8 @@ class Experiment(Component):
     pair_chunk: int = Field(1000, ge=2, strict=True)
     """Pairs for the annotators are sampled this many at a time, always in whole chunks: so no proxy's pairs
     depend on how many another has."""
+    headline_behaviour: str = "sycophancy"
+    """The behaviour that findings, budgets and mitigations are about: the headline of a probe."""
     tracking: Tracking = Tracking()
     paths: Paths = Paths()
     workers: int = Field(2, ge=1, strict=True)
@@ -147,9 +150,19 @@ class Experiment(Component):
         problems = [*self._unknown_proxies(), *self._unreadable(), *self._share_problems()]
         problems += [*self._gold_problems(), *self._tokenizer_problems(), *self._method_problems()]
         problems += [*self._mitigation_problems(), *self._control_problems(), *self._measure_problems()]
+        problems += self._headline_problems()
         if problems:
             raise ValueError("\n".join(problems))
         return self
+
+    def _headline_problems(self) -> list[str]:
+        from analysis.probes import PROBES  # here: it loads pandas
+
+        known = [probe.headline.measure for probe in PROBES.values() if probe.headline is not None]
+        if self.headline_behaviour in known:
+            return []
+        hint = did_you_mean(self.headline_behaviour, known)
+        return [f"headline_behaviour: no probe has the headline {self.headline_behaviour!r}{hint}"]
 
     def _unknown_proxies(self) -> list[str]:
         known = ", ".join(self.proxies)
@@ -281,6 +294,7 @@ class Experiment(Component):
 # what figures call a proxy change no result; tests hold this to be true. What a plugin adds is named by its
 # code, like any other part.
 NOT_IDENTITY: Any = {
-    **dict.fromkeys(("name", "plugins", "tracking", "paths", "workers", "report"), True),
+    **dict.fromkeys(("name", "plugins", "headline_behaviour", "tracking"), True),
+    **dict.fromkeys(("paths", "workers", "report"), True),
     "proxies": {"__all__": {"dose": True}},
 }

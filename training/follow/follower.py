@@ -10,9 +10,8 @@ from typing import Any
 import pandas as pd
 
 from analysis.probes import PROBES
+from analysis.probes.points import RUN_COLUMNS, points_of
 from analysis.records.experiment import Experiment as Recorded
-from analysis.tables.runs import RUN_COLUMNS
-from analysis.tables.tables import points_of
 from training.engine.executor import State, Watcher
 from training.engine.stage import Plan, PlannedRun
 from training.follow.records import Records

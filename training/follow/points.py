@@ -10,7 +10,7 @@ import pandas as pd
 from analysis.records import contracts
 from training.store.atomic import link
 
-SAMPLED, ASKED = ("samples", "outcomes", "hidden", "rewards"), ("approvals",)
+SAMPLED = ("samples", "outcomes", "hidden", "rewards")
 
 
 def add_point(samples: Path | None, scores: Sequence[Path], target: Path) -> None:
@@ -18,7 +18,7 @@ def add_point(samples: Path | None, scores: Sequence[Path], target: Path) -> Non
     if samples:
         _link_all(samples, SAMPLED, target)
     for folder in scores:
-        _link_all(folder, ASKED, target)
+        _link_all(folder, contracts.tables_beside(), target)
     tables = [
         contracts.read_table(file, "scores")
         for folder in scores

@@ -154,6 +154,7 @@ class Records:
             "has_oracle": config.world.has_oracle,
             "status": status,
             "seed": config.seed,
+            "headline_behaviour": config.headline_behaviour,
             "runs": rows,
             "pool": _pool(config, self.plan),
             "proxies": {name: _proxy(config, name) for name in config.proxies},

@@ -26,8 +26,10 @@ def clock(seconds: float) -> str:
 class View(Watcher):
     """Follows the journals of running stages and the scored points."""
 
-    def __init__(self, plan: Plan, store: Path, console: Console) -> None:
+    def __init__(self, plan: Plan, store: Path, console: Console, behaviour: str) -> None:
         self.plan, self.store, self.console = plan, store, console
+        self.behaviour = behaviour
+        """The headline behaviour, shown beside the scores."""
         self.started = time.time()
         self.said: set[str] = set()
         self.progress: dict[str, dict[str, Any]] = {}
@@ -78,7 +80,7 @@ class View(Watcher):
 
     def _result(self, stage: Stage) -> str:
         last = self.measured.get(stage.label) if stage.kind == "policy" else None
-        return f": {_numbers(last)}" if last else ""
+        return f": {self._numbers(last)}" if last else ""
 
     def _once(self, key: str, line: str) -> None:
         if key not in self.said:
@@ -110,14 +112,13 @@ class View(Watcher):
             latest |= {"kl": line.get("kl_sequence", latest.get("kl"))}
         elif "loss" in line:
             latest = {"loss": line["loss"]}
-        return stage.words, f"{step}/{total}" if step else "", left, _numbers(latest)
+        return stage.words, f"{step}/{total}" if step else "", left, self._numbers(latest)
 
-
-def _numbers(values: Mapping[str, Any]) -> str:
-    shown = ("kl", "proxy", "gold", "oracle", "sycophancy", "loss")
-    names = {"kl": "KL"}
-    parts = [f"{names.get(k, k)} {values[k]:.2f}" for k in shown if _is_number(values.get(k))]
-    return "  ".join(parts)
+    def _numbers(self, values: Mapping[str, Any]) -> str:
+        shown = ("kl", "proxy", "gold", "oracle", self.behaviour, "loss")
+        names = {"kl": "KL"}
+        parts = [f"{names.get(k, k)} {values[k]:.2f}" for k in shown if _is_number(values.get(k))]
+        return "  ".join(parts)
 
 
 def _is_number(value: Any) -> bool:

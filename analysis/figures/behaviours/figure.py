@@ -115,7 +115,7 @@ def _path_rows(table: pd.DataFrame, behaviour: Behaviour, found: Scene) -> pd.Da
 
 
 def _onset(behaviour: Behaviour, material: Material, found: Scene) -> str:
-    rows = _path_rows(material.tables.behaviour.onsets, behaviour, found)
+    rows = _path_rows(material.tables.behaviour_onsets, behaviour, found)
     if rows.empty:
         return ""
     kl = float(rows["onset_kl"].iloc[0])
@@ -126,7 +126,7 @@ def _onset(behaviour: Behaviour, material: Material, found: Scene) -> str:
 
 
 def _behind(behaviour: Behaviour, material: Material, found: Scene) -> str:
-    items = _path_rows(material.tables.behaviour.spectrum, behaviour, found)["clusters"].max()
+    items = _path_rows(material.tables.behaviour_spectrum, behaviour, found)["clusters"].max()
     counted = f", up to {int(items)} items count" if np.isfinite(items) else ""
     least, most = found.seeds
     if most == 1:

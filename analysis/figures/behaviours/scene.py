@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from analysis.behaviour.contagion import SERIES
-from analysis.behaviour.tables import read_doses
 from analysis.equal_kl.traced import first_passage
 from analysis.figures.behaviours.controls import Behaviour
 from analysis.figures.drawing.model_labels import replicates
@@ -148,7 +147,7 @@ def controls_among(material: Material, proxies: list[str]) -> dict[str, str]:
     no better than chance. unbiased: the dose 0 of `SERIES`, or an annotator who sees value alone, asked about
     the prompts as they come.
     """
-    known, doses = material.experiment.proxies, read_doses(material.experiment)
+    known, doses = material.experiment.proxies, material.experiment.doses
     cards, names = material.tables.reward_models, replicates(material.experiment)
     at_chance = {
         names[card][0]
@@ -174,7 +173,7 @@ def _contrast(
 ) -> dict[str, str]:
     """Whom to compare with where nobody is known to be unbiased: dose 0 of the most affected's own series,
     else the least affected."""
-    doses = read_doses(material.experiment)
+    doses = material.experiment.doses
     series = doses[affected][0] if affected in doses else None
     zero = [name for name in candidates if doses.get(name) == (series, 0.0) and name != affected]
     if zero:
@@ -186,7 +185,7 @@ def _contrast(
 def _happens(
     curves: pd.DataFrame, who: dict[str, str], roles: dict[str, str], material: Material
 ) -> pd.DataFrame:
-    doses = read_doses(material.experiment)
+    doses = material.experiment.doses
     blocks = []
     for role, known in roles.items():
         if role in who:

@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.audit.reward_models import BIASES, MEASURES, audit_table, document
-from analysis.report.grid import MISSING
-from analysis.report.grids_audit import audit_grids
+from analysis.audit.reward_models import BIASES, MEASURES, audit_grids, audit_table, document
+from analysis.study.grid import MISSING
 from training.audit.questions import matched_answers
 
 COUNT = 40

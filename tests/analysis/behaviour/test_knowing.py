@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +14,10 @@ from synthetic_quiz import Behaviour
 from analysis.behaviour import knowing as study
 from analysis.estimators.linear_probe import Facts, LinearProbe
 from analysis.figures import Material
+from analysis.probes.evidence import read_evidence
 from analysis.records.experiment import Experiment, RecordError, read_table, write_table
 from analysis.records.run_curves import RunCurves
-from analysis.tables.tables import _evidence, tables
+from analysis.tables.tables import tables
 
 WIDTH = 24
 
@@ -88,7 +88,7 @@ def records(root: Path, behaviour: Behaviour) -> Path:
 
 
 def studied(experiment: Experiment) -> pd.DataFrame:
-    curves, evidence = [RunCurves.read(experiment, run) for run in experiment.runs], _evidence(experiment)
+    curves, evidence = [RunCurves.read(experiment, run) for run in experiment.runs], read_evidence(experiment)
     assert study.refusal(curves, evidence) is None
     table = study.knowing(curves, evidence, np.random.default_rng(0))
     np.testing.assert_allclose(table[list(study.SHARES)].sum(axis=1), 1.0)
@@ -134,7 +134,7 @@ def test_a_code_rewritten_is_lost_to_the_fixed_probe_alone(tmp_path: Path) -> No
 def test_records_that_cannot_tell_say_why(tmp_path: Path, hidden: bool, clusters: int, expected: str) -> None:
     folder = write_experiment(tmp_path, kl_grid=GRID, budgets=(), pool=None, clusters=clusters)
     experiment = plant(folder) if hidden else Experiment.read(folder)
-    curves, evidence = [RunCurves.read(experiment, run) for run in experiment.runs], _evidence(experiment)
+    curves, evidence = [RunCurves.read(experiment, run) for run in experiment.runs], read_evidence(experiment)
     assert expected in str(study.refusal(curves, evidence))
     assert study.knowing(curves, evidence, np.random.default_rng(0)).empty
 
@@ -182,7 +182,7 @@ def test_the_figure_stacks_the_shares_to_one(tmp_path: Path) -> None:
     assert len(shares) == 4 * len(GRID) and np.allclose(shares, 1.0)
     assert "control" in drawn("knowing", material).caption
     blind = material.tables.knowing.assign(accuracy_lo=0.05)
-    unread = Material(experiment, replace(material.tables, knowing=blind))
+    unread = Material(experiment, material.tables.given(knowing=blind))
     assert "no more than its control task" in refused("knowing", unread)
     bare = Experiment.read(
         write_experiment(tmp_path / "bare", kl_grid=GRID, budgets=(), pool=None, clusters=30)

@@ -99,7 +99,7 @@ def test_a_path_says_which_failure_leads_the_gold_peak(tmp_path: Path) -> None:
     path = write_experiment(tmp_path, clusters=150, proxies=("starved",), pool=None, budgets=(), noise=0.02,
                             kl_grid=(0, 0.3, 1, 2.7, 7, 16),
                             behaviour=Behaviour(sycophancy=lambda d: 0.1 if d < 0.9 else 0.5))  # fmt: skip
-    found = tables(Experiment.read(path)).behaviour.onsets.set_index("behaviour").loc["sycophancy"]
+    found = tables(Experiment.read(path)).behaviour_onsets.set_index("behaviour").loc["sycophancy"]
     assert found["onset_kl"] == pytest.approx(1.0) and found["gold_peak_kl"] == pytest.approx(2.7)
     assert bool(found["leads_gold_peak"]) is True
     assert pd.isna(found["inert"])

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from synthetic import write_experiment
 
+from analysis.equal_kl.comparison import COMPARISONS
 from analysis.equal_kl.interpolated import agreement
 from analysis.records.contracts import BETWEEN, SCHEMA, read_table, write_table
 from analysis.records.experiment import Experiment, Run
-from analysis.report.grids_kl import kl_grids
 from analysis.tables.tables import Tables, tables
 from training.stages.interpolate import mean_kl
 
@@ -88,7 +88,7 @@ def test_the_two_kinds_of_interpolation_are_held_against_each_other(planted: Tab
 
 
 def test_the_report_marks_them_and_names_what_was_not_found(planted: Tables) -> None:
-    (grid,) = [grid for grid in kl_grids(planted) if grid.title == "At equal KL: gold"]
+    (grid,) = [grid for grid in COMPARISONS.grids(planted.study) if grid.title == "At equal KL: gold"]
     (dpo,) = [row for row in grid.rows if row[1] == "dpo − rloo"]
     assert [cell.endswith("*") for cell in dpo[2:]] == [False, True, True, False, False, False]
     assert "two neighbouring points. Policies interpolated" in grid.caption
@@ -102,4 +102,4 @@ def test_without_kept_weights_nothing_is_said_of_them(tmp_path: Path) -> None:
     root = write_experiment(tmp_path, kl_grid=GRID, methods={"rloo": 0.0, "dpo": 0.0}, budgets=(), pool=None)
     computed = tables(Experiment.read(root))
     assert set(computed.comparisons["interpolated"]) == {"points"} and computed.checkpoints.empty
-    assert all("asterisk: not between" not in grid.caption for grid in kl_grids(computed))
+    assert all("asterisk: not between" not in grid.caption for grid in COMPARISONS.grids(computed.study))

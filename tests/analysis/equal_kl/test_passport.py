@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from synthetic import write_experiment
 
-from analysis.equal_kl.passport import CONVENTIONS, NOT_RECORDED
+from analysis.equal_kl.passport import CONVENTIONS, NOT_RECORDED, PASSPORT
 from analysis.records.experiment import Experiment
-from analysis.report.grids_kl import kl_grids
 from analysis.tables.tables import Tables, tables
 
 GRID = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
@@ -75,8 +74,8 @@ def test_older_records_say_what_they_did_not_record(tmp_path: Path) -> None:
     old = experiment(tmp_path, later_kl=False, budgets=())
     for convention in ("with_prompt", "clamped"):
         missing = row(old, convention)
-        assert not missing["recorded"] and missing["refused"] == NOT_RECORDED
+        assert not missing["recorded"] and missing["refused"] == NOT_RECORDED, PASSPORT
         assert missing[["peak_kl", "last_kl", "alpha", "beta", "ratio"]].isna().all()
     assert row(old, "kl")["recorded"]
-    units = kl_grids(old)[0]
+    units = PASSPORT.grids(old.study)[0]
     assert [cell for cell in units.rows[0] if cell == NOT_RECORDED] == [NOT_RECORDED] * 2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -113,12 +112,11 @@ def test_the_reward_that_was_optimised_is_drawn_where_it_is_not_the_proxy(quiz: 
     points = quiz.tables.points
     capped = points["proxy"] == "starved"
     reward = points["proxy_score"].where(~capped, points["proxy_score"].clip(upper=0.5))
-    shaped = Material(quiz.experiment, replace(quiz.tables, points=points.assign(reward=reward)))
+    shaped = Material(quiz.experiment, quiz.tables.given(points=points.assign(reward=reward)))
     rows = drawn("goodhart", shaped).data.query("quantity == 'reward'").dropna(subset="value")
     assert set(rows["proxy"]) == {"starved"} and rows["value"].max() == 0.5
-    plain = Material(
-        quiz.experiment, replace(quiz.tables, points=points.assign(reward=points["proxy_score"]))
-    )
+    same = quiz.tables.given(points=points.assign(reward=points["proxy_score"]))
+    plain = Material(quiz.experiment, same)
     assert "reward" not in set(drawn("goodhart", plain).data["quantity"])
 
 
@@ -224,6 +222,6 @@ def test_a_figure_from_outside_needs_one_line(
     drawing, *_ = (each for each in draw_all(text, tmp_path) if each.name == "mine")
     assert drawing.caption == "Mine." and drawing.skipped is None
     assert len(pd.read_csv(tmp_path / "mine.csv")) == len(text.tables.points)
-    empty = Material(text.experiment, replace(text.tables, points=text.tables.points.iloc[:0]))
+    empty = Material(text.experiment, text.tables.given(points=text.tables.points.iloc[:0]))
     refusals = {each.name: each.skipped for each in draw_all(empty, tmp_path / "empty")}
     assert refusals["mine"] == "no point was measured" and not (tmp_path / "empty" / "mine.csv").exists()

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from analysis.behaviour.frontier import PoolProbing
-from analysis.pool.frontier import EFFECTIVE, RESIDUAL_COLUMNS, RESIDUAL_SCORES, Tilted, residuals
+from analysis.pool.frontier import EFFECTIVE, RESIDUAL_SCORES, RESIDUALS, Tilted, residuals
 from analysis.probes import PROBES, Evidence
 
 
@@ -98,7 +98,7 @@ def test_residuals_are_what_is_above_the_frontier_and_stop_where_it_does() -> No
     for name in RESIDUAL_SCORES:
         points = points.assign(**{name: points["sqrt_kl"] + 0.1, f"{name}_lo": 0.0, f"{name}_hi": 0.8})
     found = residuals(points, frontier)
-    assert list(found.columns) == list(RESIDUAL_COLUMNS)
+    assert list(found.columns) == RESIDUALS.names
     assert list(found["step"]) == [0, 1]  # √KL = 1.5 lies beyond the last reliable place
     np.testing.assert_allclose(found["gold_residual"], 0.1)
     # Half-widths 0.4 and 0.3 add in squares.

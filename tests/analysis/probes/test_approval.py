@@ -104,7 +104,7 @@ def test_approvals_are_joined_by_id_and_absent_where_nobody_was_asked(path: Path
     run = experiment.runs[0]
     ask(run, experiment.items)
     answers = RunCurves.read(experiment, run).answers[run.points[1].step].set_index(["item_id", "sample_id"])
-    written = run.points[1].approvals().set_index(["item_id", "sample_id"])["approval"]
+    written = run.points[1].beside("approvals").set_index(["item_id", "sample_id"])["approval"]
     pd.testing.assert_series_equal(answers["approval"].dropna().sort_index(), written.sort_index())
     assert written.nunique() == 2 and answers["approval"].isna().sum() == len(answers) - len(written) > 0
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import pandas as pd
 import pytest
 from scripted import Script
 
 from analysis.probes import PROBES, Rate
-from analysis.probes.sycophancy import by_tilt, user_reliability
+from analysis.probes.sycophancy import user_reliability
 
 
 def _read(name: str, script: Script, start: Script | None = None) -> Mapping[str, Rate]:
@@ -29,22 +28,6 @@ def test_pressure_is_read_by_strength() -> None:
     read = _values(_read("pressure", script))
     planted = {"sycophancy_weak": 0.1, "sycophancy_medium": 0.3, "sycophancy_strong": 0.6}
     assert read == pytest.approx(planted, abs=0.01)
-
-
-def test_the_halves_of_a_tilt_are_read_apart() -> None:
-    script = Script()
-    clusters = sorted(script.items["cluster"].unique())
-    sign = pd.Series({name: (-1, 1, 0, 1)[place % 4] for place, name in enumerate(clusters)})
-    sign = sign.drop(clusters[1])
-    tilt = script.items["cluster"].map(sign)
-    script.state(script.rows("wrong", 0.5, script.knows & tilt.eq(1)), "belief")
-    script.state(script.rows("wrong", 1.0, script.knows & tilt.eq(0)), "belief")
-    halves = by_tilt(script.evidence(), script.answers(), sign)
-    assert halves["up"].lo < 0.5 < halves["up"].hi and halves["down"].value == 0
-    # A cluster without a tilt, or with none recorded, is in neither half.
-    known = script.items["cluster"][script.knows].unique()
-    assert halves["up"].clusters == sign[sign.index.isin(known)].eq(1).sum()
-    assert halves["down"].clusters == sign[sign.index.isin(known)].eq(-1).sum()
 
 
 @pytest.mark.parametrize("accuracy", [1.0, 0.9, 0.6])

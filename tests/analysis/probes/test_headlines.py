@@ -12,8 +12,7 @@ from scripted import Script
 
 from analysis.probes import PROBES, SHARE, Evidence
 from analysis.probes.base import rate
-from analysis.records.run_curves import POINT_COLUMNS
-from analysis.tables.runs import RUN_COLUMNS
+from analysis.probes.points import POINTS, rate_columns
 
 HEADLINES = {name: probe for name, probe in PROBES.items() if probe.headline is not None}
 Plant = Callable[[Script, float], object]
@@ -158,4 +157,5 @@ def test_gated_probes_need_to_know_what_is_known() -> None:
 def test_measures_have_names_of_their_own() -> None:
     names = [measure for probe in PROBES.values() for measure in probe.measures]
     assert len(set(names)) == len(names)
-    assert not set(names) & {*POINT_COLUMNS, *RUN_COLUMNS, "known_clusters"}
+    others = [each for each in POINTS.columns if each not in rate_columns()]
+    assert not set(names) & {name for each in others for name in each.names}

@@ -9,9 +9,10 @@ import pandas as pd
 from synthetic import write_experiment
 
 from analysis.probes import PROBES, declined
+from analysis.probes.points import points_of
 from analysis.records.experiment import Experiment
 from analysis.records.run_curves import TEXT, RunCurves
-from analysis.tables.tables import points_of, tables
+from analysis.tables.tables import tables
 
 
 def test_answers_carry_the_text_of_their_own_sample(tmp_path: Path) -> None:

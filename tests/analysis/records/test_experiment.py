@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from synthetic import write_experiment
 
+from analysis.records import contracts
 from analysis.records.experiment import Experiment, RecordError, read_table, write_table
 from analysis.records.run_curves import RunCurves
 
@@ -136,3 +137,21 @@ def test_a_torn_last_line_of_metrics_is_dropped_and_a_bad_one_before_it_is_not(p
     metrics.write_text("{oops\n" + whole)
     with pytest.raises(RecordError, match="metrics.jsonl:1: not a JSON object"):
         run.metrics()
+
+
+def test_a_probe_finds_the_numbers_of_a_further_table_beside_the_outcomes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line declares the table; whatever writes it needs to know no more than its name."""
+    path = write_experiment(
+        tmp_path, clusters=6, kl_grid=(0.0, 1.0), pool=None, budgets=(), proxies=("starved",)
+    )
+    run = Experiment.read(path).runs[0]
+    contract = contracts.Contract(text=("item_id", "sample_id"), number=("surprise",), beside=True)
+    monkeypatch.setitem(contracts.CONTRACTS, "surprises", contract)
+    some = run.points[1].samples(("item_id", "sample_id")).iloc[::2]
+    contracts.write_table(run.points[1].path / "surprises.parquet", some.assign(surprise=2.5), "surprises")
+    answers = RunCurves.read(Experiment.read(path), run).answers
+    assert answers[run.points[0].step]["surprise"].isna().all()
+    assert answers[run.points[1].step]["surprise"].notna().sum() == len(some)
+    assert answers[run.points[1].step]["surprise"].dropna().eq(2.5).all()

@@ -13,13 +13,13 @@ from drawing import draw_soundly, drawn, refused
 from synthetic import Behaviour, write_experiment
 from synthetic_behaviours import planted_paths, read_column
 
-from analysis.behaviour.browser import BROWSER_COLUMNS
+from analysis.behaviour.browser import BROWSER
 from analysis.behaviour.contagion import contagion
 from analysis.behaviour.spectrum import onsets, spectrum
 from analysis.figures import FIGURES, Drawing, Material
 from analysis.records.experiment import Experiment
-from analysis.report.grids_behaviour import behaviour_grids, browser_grids
-from analysis.tables.tables import tables
+from analysis.report.grids_samples import browser_grids
+from analysis.tables.tables import TABLES, tables
 
 GRID = (0.0, 0.5, 1.0, 2.0, 4.0)
 NEW = ("spectrum", "emergence", "predicted_behaviour", "contagion", "ledger")
@@ -53,9 +53,12 @@ def dosed_material(old: Material) -> Material:
     headlines = {name: read_column(name) for name in rates["clean"]}
     table = spectrum(paths, headlines, doses)
     labels = {name: headline.label for name, headline in headlines.items()}
-    behaviour = replace(old.tables.behaviour, spectrum=table, onsets=onsets(table, paths),
-                        contagion=contagion(paths, labels, doses))  # fmt: skip
-    return Material(old.experiment, replace(old.tables, behaviour=behaviour))
+    planted = old.tables.given(
+        behaviour_spectrum=table,
+        behaviour_onsets=onsets(table, paths),
+        behaviour_contagion=contagion(paths, labels, doses),
+    )
+    return Material(old.experiment, planted)
 
 
 def test_old_records_get_what_they_can_show_and_the_reason_for_the_rest(old: Material) -> None:
@@ -63,7 +66,8 @@ def test_old_records_get_what_they_can_show_and_the_reason_for_the_rest(old: Mat
     assert "pool" in refused("predicted_behaviour", old)
     drawn("spectrum", old)
     draw_soundly("ledger", old, "share")
-    titles = [grid.title for grid in behaviour_grids(old.tables)]
+    told = [each for name, each in TABLES.items() if name.startswith("behaviour_")]
+    titles = [grid.title for each in told for grid in each.grids(old.tables.study)]
     assert titles == ["Which behaviour sets in when", "What explains the gain in proxy reward"]
 
 
@@ -75,7 +79,7 @@ def test_a_world_without_parsed_outcomes_has_what_any_text_tells(tmp_path: Path)
         "spectrum",
         "ledger",
     }
-    assert set(material.tables.behaviour.onsets["behaviour"]) == {"repetition"}
+    assert set(material.tables.behaviour_onsets["behaviour"]) == {"repetition"}
 
 
 @pytest.mark.parametrize("name", ["spectrum", "emergence", "contagion"])
@@ -95,14 +99,13 @@ def test_dose_figures_draw_every_behaviour_and_dose(dosed_material: Material, na
 
 
 def test_doses_of_one_way_of_optimising_are_compared(dosed_material: Material) -> None:
-    table = dosed_material.tables.behaviour.spectrum
+    table = dosed_material.tables.behaviour_spectrum
     other = table[table["dose_of"] == "agreement"].assign(method="dpo")
-    behaviour = replace(dosed_material.tables.behaviour, spectrum=pd.concat([table, other]))
-    both = Material(dosed_material.experiment, replace(dosed_material.tables, behaviour=behaviour))
+    two_ways = dosed_material.tables.given(behaviour_spectrum=pd.concat([table, other]))
+    both = Material(dosed_material.experiment, two_ways)
     assert set(drawn("emergence", both).data["method"]) == {"rloo"}
     one = table[(table["dose_of"] != "agreement") | (table["dose"] == 0)]
-    behaviour = replace(dosed_material.tables.behaviour, spectrum=one)
-    single = Material(dosed_material.experiment, replace(dosed_material.tables, behaviour=behaviour))
+    single = Material(dosed_material.experiment, dosed_material.tables.given(behaviour_spectrum=one))
     assert "at least two of one series" in refused("emergence", single)
 
 
@@ -121,7 +124,7 @@ def test_the_gap_is_shown_by_share_monitored(old: Material) -> None:
         name: {"pairs": 400, "dose": {"of": of, "value": value}} for name, (of, value) in doses.items()
     }
     experiment = replace(old.experiment, proxies=proxies)
-    material = Material(experiment, replace(old.tables, points=pd.DataFrame(rows)))
+    material = Material(experiment, old.tables.given(points=pd.DataFrame(rows)))
     _, data = draw_soundly("emergence", material)
     assert set(data["quantity"]) == {"oversight_gap"}, "one dose of verification is no series"
     assert data.groupby("dose")["value"].max().to_dict() == {0.0: 0.4, 1.0: 0.4}
@@ -141,7 +144,7 @@ def test_what_annotators_approve_is_shown_by_how_much_they_check(old: Material) 
     }
     experiment = replace(old.experiment, proxies=proxies)
     figure, data = draw_soundly(
-        "emergence", Material(experiment, replace(old.tables, points=pd.DataFrame(rows)))
+        "emergence", Material(experiment, old.tables.given(points=pd.DataFrame(rows)))
     )
     assert len(set(data["quantity"])) == 4 == sum(bool(ax.get_title()) for ax in figure.axes)
     convinced = data[data["quantity"] == "annotator_false_positive"]
@@ -163,8 +166,8 @@ def test_the_browser_shows_what_fools_the_proxy_most(tmp_path: Path) -> None:
         scores.loc[scores["scorer"].str.startswith("proxy") & gives_in, "value"] += 80.0
         scores.to_parquet(point / "scores.parquet", index=False)
     experiment = Experiment.read(path)
-    table = tables(experiment).behaviour.browser
-    assert list(table.columns) == list(BROWSER_COLUMNS)
+    table = tables(experiment).behaviour_browser
+    assert list(table.columns) == BROWSER.names
     last = table[table["kl"] == table["kl"].max()]
     label = "states the user's wrong belief"
     first = last.iloc[0]

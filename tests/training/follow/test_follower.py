@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from analysis.probes import PROBES
-from analysis.records.run_curves import POINT_COLUMNS
-from analysis.tables.runs import RUN_COLUMNS
+from analysis.probes.points import POINTS, RUN_COLUMNS
 from training.follow.follower import in_sections
 
 
@@ -35,6 +34,7 @@ def test_what_a_probe_counts_is_behaviour_whatever_its_name() -> None:
 
 
 def test_settings_are_left_to_the_config_and_no_column_is_lost() -> None:
-    shown = in_sections(dict.fromkeys((*RUN_COLUMNS, *POINT_COLUMNS), 1.0))
-    assert len(shown) == len(set(POINT_COLUMNS) - {"step"})
+    columns = [column.name for column in POINTS.columns]
+    shown = in_sections(dict.fromkeys(columns, 1.0))
+    assert len(shown) == len(set(columns) - {"step", *RUN_COLUMNS})
     assert not any(name.endswith(("/seed", "/budget", "/proxy_pairs")) for name in shown)

@@ -76,7 +76,7 @@ def altered(material: Material, points: pd.DataFrame | None = None, **proxies: A
         name: {**record, **proxies.get(name, {})} for name, record in material.experiment.proxies.items()
     }
     points = material.tables.points if points is None else points
-    return Material(replace(material.experiment, proxies=known), replace(material.tables, points=points))
+    return Material(replace(material.experiment, proxies=known), material.tables.given(points=points))
 
 
 def test_every_headline_has_a_figure_and_every_control_is_measured_somewhere() -> None:
@@ -141,7 +141,7 @@ def test_a_behaviour_that_is_a_gap_is_read_where_the_gap_is_widest(planted: Mate
         beside |= {f"{measure}_lo": beside[measure] - 0.05, f"{measure}_hi": beside[measure] + 0.05}
     probes = {**planted.tables.probes, "oversight": None}
     changed = altered(planted, points.assign(**beside))
-    material = Material(changed.experiment, replace(changed.tables, probes=probes))
+    material = Material(changed.experiment, changed.tables.given(probes=probes))
     _, data = draw_soundly("behaviour_sycophancy_private", material)
     affected = data[data["role"] == "affected"]
     assert set(affected["proxy"]) == {"mild"} and "mild: widest gap" in set(affected["label"])
@@ -185,7 +185,7 @@ def test_each_figure_stays_on_its_page(name: str, planted: Material) -> None:
         low = -0.4 if "gap" in measure else 0.0
         value = rng.uniform(low, 1, len(points))
         points[measure], points[f"{measure}_lo"], points[f"{measure}_hi"] = value, value - 0.1, value + 0.1
-    full = replace(altered(planted, points).tables, probes=dict.fromkeys(PROBES))
+    full = altered(planted, points).tables.given(probes=dict.fromkeys(PROBES))
     material = Material(planted.experiment, full)
     figure, _ = draw_soundly(name, material)
     legends = [ax.get_legend().get_window_extent() for ax in figure.axes if ax.get_legend()]
