@@ -28,6 +28,7 @@ MODULES = {module_of(file) for file in SOURCES}
 FLOORS: dict[str, list[set[str]]] = {
     "training": [
         {"cli"},
+        {"sweep"},
         {"run", "doctor"},
         {"follow", "audit", "exact"},
         {"engine"},
@@ -36,7 +37,8 @@ FLOORS: dict[str, list[set[str]]] = {
         {"sampling"},
         {"store", "worlds"},
         {"mitigations"},
-        {"streams", "errors", "plugins"},
+        {"streams", "environment", "signals", "plugins"},
+        {"errors"},
     ],
     "analysis": [
         {"report"},

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from training.errors import Diverged, UserError
+from training import environment
+from training.errors import Diverged, Interrupted, UserError
+from training.signals import ended_by_signals
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
@@ -30,8 +32,6 @@ Overrides = Annotated[
         help="Settings that replace the file's: policy.beta=0.1. A sweep: seed=range(0,3).",
     ),
 ]
-
-
 With = Annotated[
     list[str] | None,
     typer.Option(
@@ -59,22 +59,17 @@ def run(
     """
     from training.config.load import load
 
-    experiments = load(config, overrides or [])
+    experiments = [resolved.config for resolved in load(config, overrides or [])]
+    if not dry_run:
+        environment.require("run")
 
-    from training.run import run as run_experiment  # takes seconds: only once the config is known to be sound
+    from training.run import run as run_experiment
+    from training.sweep import sweep
 
-    status = 0
-    for number, experiment in enumerate(experiments, start=1):
-        if len(experiments) > 1:
-            print(f"[{number}/{len(experiments)}] {experiment.config.name}", flush=True)
-        try:
-            with _explained_records():
-                code = run_experiment(experiment.config, workers=workers, dry_run=dry_run)
-        except Diverged as error:  # the other experiments of a sweep do not depend on this one
-            print(f"{experiment.config.name}: {error}", file=sys.stderr)
-            code = FAILED
-        status = max(status, code)
-    return status
+    with _explained_records():
+        if dry_run or len(experiments) == 1:
+            return max(run_experiment(each, workers=workers, dry_run=dry_run).status for each in experiments)
+        return sweep(experiments, lambda each: run_experiment(each, workers=workers))
 
 
 @app.command()
@@ -84,12 +79,16 @@ def report(
     ],
     plugins: With = None,
 ) -> None:
-    """Redraw an experiment's report from its records."""
+    """Redraw an experiment's report from its records, also of one that is not finished."""
+    from training.follow.folder import put_right
+    from training.store.atomic import disk_errors
+
     _load_plugins(plugins)
-    with _explained_records():
+    with _explained_records(), disk_errors(directory):
         from analysis.plugins import load_recorded
         from analysis.report.write import write_report
 
+        put_right(directory)
         for problem in load_recorded(directory):
             print(f"reported without what it registers: plugin {problem}", file=sys.stderr)
         print(write_report(directory))
@@ -133,6 +132,7 @@ def audit_rm(
     bold, agreeing with the user or not, by template. Reported: how often each version wins, and how much
     wrongness confidence buys, with 95 % intervals resampled by question.
     """
+    environment.require("audit-rm")
     from training.audit import measure
     from training.audit.show import show_biases, write
 
@@ -159,6 +159,7 @@ def audit_policy(
     log P(right) in nats and the share of answers that flip, over the questions whose right answer the model
     prefers when nothing is hinted, with 95 % intervals resampled by question.
     """
+    environment.require("audit-policy")
     from training.audit import measure
     from training.audit.show import show_shifts, write
 
@@ -175,6 +176,7 @@ def exact(
     ],
 ) -> None:
     """Show what was measured beside its exact value, where the world can be enumerated."""
+    environment.require("exact")
     with _explained_records():
         from training.engine.worker import prepare
         from training.exact.compare import compare
@@ -254,7 +256,7 @@ def _load_plugins(names: list[str] | None) -> None:
 @contextmanager
 def _explained_records() -> Iterator[None]:
     """Unreadable records are the user's to put right, like a bad config."""
-    from analysis.records.experiment import RecordError
+    from analysis.records.contracts import RecordError
 
     try:
         yield
@@ -263,8 +265,11 @@ def _explained_records() -> Iterator[None]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command and exit: 0 done, 1 a run failed, 2 the user can put it right, 130 interrupted."""
-    sys.exit(_status(arguments))
+    """Run the command and exit: 0 done, 1 a run failed, 2 the user can put it right, 128 + n signal n."""
+    environment.apply(environment.PRIVATE)
+    with ended_by_signals():
+        status = _status(arguments)
+    sys.exit(status)
 
 
 def _status(arguments: list[str] | None) -> int:
@@ -277,6 +282,10 @@ def _status(arguments: list[str] | None) -> int:
     except Diverged as error:
         print(error, file=sys.stderr)
         return FAILED
+    except Interrupted as stop:
+        with suppress(OSError):  # the terminal may be gone
+            print(stop, file=sys.stderr)
+        return stop.status
     except (KeyboardInterrupt, typer.Abort):
         outcome = INTERRUPTED
     except typer.TyperException as error:  # a mistyped option or command

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 
+from training.environment import TRAIN
 from training.errors import UserError
 from training.store.atomic import write_bytes
 from training.store.lock import locked
@@ -30,7 +31,6 @@ BASE = (
     "matplotlib",
     "tueplots",
 )
-TRAIN = ("torch", "trl", "transformers", "datasets", "accelerate")
 LOW_DISK = 2 * 2**30  # bytes; a quickstart leaves a few hundred MB
 
 

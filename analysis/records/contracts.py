@@ -210,7 +210,7 @@ def read_json(path: Path, required: Sequence[str] = ()) -> dict[str, Any]:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise RecordError(f"{path}: no such file") from None
+        raise RecordError(f"{path}: no such file{_nearby(path.parent)}") from None
     except (OSError, ValueError) as error:
         raise RecordError(f"{path}: not readable as JSON ({error})") from error
     if not isinstance(document, dict):
@@ -221,6 +221,15 @@ def read_json(path: Path, required: Sequence[str] = ()) -> dict[str, Any]:
     if missing:
         raise RecordError(f"{path}: no key {_quoted(missing)}")
     return document
+
+
+def _nearby(path: Path) -> str:
+    """Where there are experiments, if `path` is none: in it, or beside it."""
+    for folder in (path, path.parent) if not (path / "experiment.json").exists() else ():
+        found = sorted(index.parent for index in folder.glob("[!.]*/experiment.json"))
+        if found:
+            return f"; experiments in {folder}: {', '.join(each.name for each in found)}"
+    return ""
 
 
 def _refuse_newer(schema: int, where: Path) -> None:

@@ -8,7 +8,7 @@ in the list of runs, read as missing, are named by `Experiment.gaps()`, and are 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,73 +18,16 @@ from typing import Any
 import pandas as pd
 
 from analysis.records.contracts import BETWEEN, SCHEMA, RecordError, read_json, read_table, write_table
+from analysis.records.point import Interpolated, Point
 from analysis.records.way import POOL, Way, grouped
 
 __all__ = ["SCHEMA", "Experiment", "Point", "RecordError", "Run", "read_json", "read_table", "write_table"]
 
 
-@dataclass(frozen=True)
-class Point:
-    """The evaluation prompts as sampled at one step of a run."""
-
-    path: Path
-    step: int
-
-    @property
-    def sampled(self) -> bool:
-        return (self.path / "samples.parquet").exists()
-
-    @property
-    def parsed(self) -> bool:
-        return (self.path / "outcomes.parquet").exists()
-
-    @property
-    def scored(self) -> bool:
-        return (self.path / "scores.parquet").exists()
-
-    @property
-    def has_rewards(self) -> bool:
-        return (self.path / "rewards.parquet").exists()
-
-    @property
-    def has_hidden(self) -> bool:
-        return (self.path / "hidden.parquet").exists()
-
-    def samples(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
-        return read_table(self.path / "samples.parquet", "samples", columns)
-
-    def outcomes(self) -> pd.DataFrame:
-        return read_table(self.path / "outcomes.parquet", "outcomes")
-
-    def scores(self) -> pd.DataFrame:
-        return read_table(self.path / "scores.parquet", "scores")
-
-    def rewards(self) -> pd.DataFrame:
-        """In the form of `scores`, of the one scorer `REWARD`: what the run optimised."""
-        return read_table(self.path / "rewards.parquet", "rewards")
-
-    def beside(self, kind: str) -> pd.DataFrame | None:
-        """A further table of some samples (`contracts.tables_beside`); None where there is none."""
-        path = self.path / f"{kind}.parquet"
-        return read_table(path, kind) if path.exists() else None
-
-    def hidden(self) -> pd.DataFrame:
-        return read_table(self.path / "hidden.parquet", "hidden")
-
-
-@dataclass(frozen=True)
-class Interpolated:
-    """A policy between two neighbouring checkpoints of a run: the one that has a wanted KL."""
-
-    point: Point
-    """Its `step` is a number, not a step."""
-    kl: float
-    """The KL wanted, in nats; the one measured is in the samples."""
-    alpha: float | None
-    """Its weights are (1 − α)·those at `step_a` + α·those at `step_b`; None where none was found."""
-    step_a: int
-    step_b: int
-
+_UNFINISHED = {
+    "running": "it is not finished: it still runs, or was killed",
+    "interrupted": "it was interrupted before its end",
+}
 
 _TOP_KEYS = ("schema", "experiment", "world", "has_oracle", "status", "seed", "runs", "pool")
 _RUN_KEYS = ("run_id", "method", "control", "budget", "proxy", "proxy_pairs", "proxy_seed", "seed", "status")
@@ -192,6 +135,8 @@ class Experiment:
     headline_behaviour: str = "sycophancy"
     """The measure of the behaviour that findings, tables and figures are about first."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    missing: Mapping[str, str] = field(default_factory=dict)
+    """What belongs to no single run and failed or could not be recorded → why."""
 
     @classmethod
     def read(cls, path: Path) -> Experiment:
@@ -217,7 +162,19 @@ class Experiment:
             wall_seconds=top.get("wall_seconds") or {},
             headline_behaviour=top.get("headline_behaviour") or "sycophancy",
             provenance=top.get("provenance") or {},
+            missing=top.get("missing") or {},
         )
+
+    @property
+    def unfinished(self) -> str | None:
+        """Why it has not come to its end, in words; None if it has."""
+        return _UNFINISHED.get(self.status)
+
+    @property
+    def scored(self) -> bool:
+        """Whether any point has been scored: without one there is nothing to report."""
+        points = [point for run in self.runs for point in run.points]
+        return any(point.sampled and point.scored for point in (*points, *filter(None, [self.pool_point])))
 
     @cached_property
     def doses(self) -> dict[str, tuple[str, float]]:
@@ -263,7 +220,7 @@ class Experiment:
         rows: list[tuple[str, int | None, str]] = []
         for run in self.runs:
             if run.status != "complete":
-                why = run.error or "no reason was recorded"
+                why = run.error or _UNFINISHED.get(run.status, "no reason was recorded")
                 rows.append((run.run_id, None, f"the run did not complete ({run.status}): {why}"))
             if not run.points:
                 rows.append((run.run_id, None, "the run left no point"))
@@ -281,6 +238,7 @@ class Experiment:
                  f"{each.step_a} and {each.step_b}")
                 for each in run.between if each.alpha is None
             ]  # fmt: skip
+        rows += [(what, None, f"missing: {why}") for what, why in self.missing.items()]
         pool = self.pool_point
         if pool is not None and not (pool.sampled and pool.scored):
             rows.append((pool.path.parents[1].name, None, "the best-of-n pool was not sampled and scored"))

@@ -19,7 +19,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from analysis.figures import Drawn, Material, draw_all
-from analysis.records.experiment import Experiment
+from analysis.records.experiment import Experiment, RecordError
 from analysis.report.excerpts import RULE, excerpts
 from analysis.report.findings import findings, headline, limits, words
 from analysis.report.grids_samples import browser_grids, pairs_grid, sample_grid
@@ -36,6 +36,11 @@ def write_report(experiment_dir: Path, out: Path | None = None) -> Path:
     cannot be trusted.
     """
     experiment = Experiment.read(experiment_dir)
+    if experiment.status != "complete" and not experiment.scored:
+        why = experiment.unfinished or "everything that leads to one failed"
+        raise RecordError(
+            f"{experiment_dir}: no point has been scored yet; {why}. `overopt run` continues it"
+        )
     computed = tables(experiment)
     document = summary(experiment, computed)
     out = out or experiment_dir
@@ -111,7 +116,8 @@ def _notices(experiment: Experiment, computed: Tables) -> list[str]:
     """What a reader must know before any number."""
     notices = []
     if experiment.status != "complete":
-        notices.append(f"This experiment is {experiment.status}: some of what was planned is missing.")
+        why = experiment.unfinished or "some of what was planned failed"
+        notices.append(f"This experiment is {experiment.status}: {why}; what is missing is listed.")
     if len(computed.gaps):
         notices.append(
             f"{len(computed.gaps)} gap(s) in the records; each is listed under Numbers, none was filled in."

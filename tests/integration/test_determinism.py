@@ -64,10 +64,11 @@ def long_run(home: Home, tmp_path: Path) -> Home:
     """The smoke experiment with one longer policy instead of three, which leaves checkpoints."""
     config = yaml.safe_load(SMOKE.read_text())
     config["policy"] |= {"steps": 16, "checkpoint_every": 2}
+    config["name"] = "long"
     config["runs"] = {"long": {"proxies": ["ample"], "control": {"type": "target", "budgets": [1.0]}}}
     path = tmp_path / "long.yaml"
     path.write_text(yaml.safe_dump(config))
-    return Home(home.runs, path)
+    return Home(home.runs, path, "long")
 
 
 def test_a_killed_run_continues_to_the_same_bytes(long_run: Home, tmp_path: Path) -> None:

@@ -25,7 +25,8 @@ def paths() -> Mapping[str, PlannedRun]:
 @pytest.fixture(scope="module")
 def kept(smoke: Finished, tmp_path_factory: pytest.TempPathFactory) -> Home:
     """The finished smoke experiment, and its paths run again with weights kept."""
-    home = smoke.home.copy(tmp_path_factory.mktemp("kept") / "runs")
+    copy = smoke.home.copy(tmp_path_factory.mktemp("kept") / "runs")
+    home = Home(copy.runs, name=f"smoke-{KEEP}")
     result = home.run(KEEP, report=True)
     assert result.returncode == 0 and "\n20 stages run" in result.stdout, result.stdout + result.stderr
     return home

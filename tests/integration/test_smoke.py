@@ -15,6 +15,7 @@ from experiments import Finished, Home, planned
 from places import CHECKOUT
 
 from analysis.records.experiment import Experiment
+from training.store.atomic import read_json
 
 RUNS = {"rloo-path-starved", "rloo-path-ample", "rloo-budget-starved-kl0.3"}
 KEYS = {
@@ -131,6 +132,15 @@ def test_report_is_one_file_that_fetches_nothing(smoke: Finished) -> None:
     assert all(run in page for run in RUNS)
 
 
+def test_the_records_name_every_artefact_that_they_show(smoke: Finished) -> None:
+    plan = planned()
+    names = {stage.title: smoke.home.identity(stage).name for stage in plan.stages}
+    assert read_json(smoke.home.records / "experiment.json")["artefacts"] == names
+    for run in plan.runs:
+        manifest = read_json(smoke.home.records / run.row["run_id"] / "manifest.json")
+        assert manifest["artefacts"] == {s.title: names[s.title] for s in run.points.stages}
+
+
 # ---------------------------------------------------------------- terminal
 
 
@@ -161,6 +171,11 @@ def test_the_same_command_again_trains_nothing(smoke: Finished, home: Home) -> N
     assert time.monotonic() - started < 30  # a quarter of that on an idle machine
     assert again.returncode == 0 and f"0 stages run, {EVERY} reused, 0 failed" in again.stdout
     assert home.summary() == before
+    index = [
+        json.loads((each / "experiment.json").read_text()) for each in (smoke.home.records, home.records)
+    ]
+    assert index[0]["wall_seconds"] == index[1]["wall_seconds"], "the time of what trained"
+    assert index[0] == index[1]
     assert not list((home.records / "logs").iterdir())
 
 
@@ -211,6 +226,16 @@ def test_the_saved_config_describes_the_same_experiment(smoke: Finished) -> None
     saved = planned(config=smoke.home.records / "config.yaml")
     assert [stage.key for stage in saved.stages] == [stage.key for stage in planned().stages]
     assert all(smoke.home.artefact(stage).is_dir() for stage in saved.stages)
+
+
+def test_another_experiment_never_takes_the_folder_of_a_finished_one(smoke: Finished) -> None:
+    refused = smoke.home.run("seed=1", "name=smoke")
+    assert (
+        refused.returncode == 2
+        and "holds another experiment: seed 0 -> 1. To keep it, add name=smoke-2" in (refused.stderr)
+    )
+    beside = smoke.home.run("--dry-run", "seed=1")
+    assert beside.returncode == 0 and "25 of 25 stages would run" in beside.stdout
 
 
 def test_a_sweep_is_an_experiment_for_each_value(smoke: Finished) -> None:

@@ -81,6 +81,7 @@ class Home:
 
     runs: Path
     config: Path = SMOKE
+    name: str = "smoke"
 
     @property
     def store(self) -> Path:
@@ -88,7 +89,7 @@ class Home:
 
     @property
     def records(self) -> Path:
-        return self.runs / "smoke"
+        return self.runs / self.name
 
     def arguments(self, *options: str) -> list[str]:
         """Of the command that runs the experiment here; `options` are overrides and options of `run`."""
@@ -130,7 +131,8 @@ class Home:
         return len(list((self.store / "artefacts").glob("*")))
 
     def forget(self, stages: Iterable[Stage]) -> None:
-        """Remove artefacts, so that they have to be made again."""
+        """Remove artefacts and the records, so that they have to be made again."""
+        shutil.rmtree(self.records, ignore_errors=True)
         for folder in [self.artefact(stage) for stage in stages]:
             shutil.rmtree(folder)
 
@@ -138,7 +140,7 @@ class Home:
         """An independent copy in hard links (replace files, never write into them), without a summary."""
         without = shutil.ignore_patterns("locks", "partial", "logs", "wandb", "summary.json")
         shutil.copytree(self.runs, runs, copy_function=os.link, ignore=without)
-        return Home(runs, self.config)
+        return Home(runs, self.config, self.name)
 
     def summary(self) -> dict[str, Any]:
         """What a report summarises, refusing NaN and infinity, without the time it took."""

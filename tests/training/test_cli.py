@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 import yaml
 from places import CHECKOUT
 
+import training.run
 from training import cli, doctor
 from training.config import catalogue
-from training.errors import Diverged, UserError
+from training.errors import Diverged, Interrupted, UserError
+from training.run import Outcome
 
 CONFIG = "name: tiny\nworld: {type: quiz}\nproxies: {starved: {pairs: 20}}\n"
 
@@ -48,13 +51,12 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[..., int]], list
     def install(behaviour: Callable[..., int]) -> list[str]:
         names: list[str] = []
 
-        def run(config: Any, *, workers: int | None, dry_run: bool) -> int:
+        def run(config: Any, *, workers: int | None = None, dry_run: bool = False) -> Outcome:
             names.append(config.name)
-            return behaviour(config, workers, dry_run)
+            status = behaviour(config, workers, dry_run)
+            return Outcome(status, None, "2 of 25 stages failed" if status else "")
 
-        module = ModuleType("training.run")
-        module.__dict__["run"] = run
-        monkeypatch.setitem(sys.modules, "training.run", module)
+        monkeypatch.setattr(training.run, "run", run)
         return names
 
     return install
@@ -98,21 +100,54 @@ def test_run_passes_its_options_on(runs: Any) -> None:
     names = runs(behaviour)
     assert overopt("run", "x.yaml", "seed=3", "--dry-run", "--workers", "4") == 0
     assert overopt("run", "x.yaml") == 0
-    assert (seen, names) == ([(4, True), (None, False)], ["tiny", "tiny"])
+    assert (seen, names) == ([(4, True), (None, False)], ["tiny-seed=3", "tiny"])
 
 
-def test_a_sweep_runs_each_experiment_and_fails_if_one_did(
-    runs: Any, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (Diverged("loss is not finite at step 3"), "loss is not finite at step 3"),
+        (UserError("the disk is full"), "the disk is full"),
+        (ZeroDivisionError("a bug"), "ZeroDivisionError: a bug"),
+    ],
+)
+def test_a_sweep_goes_on_and_ends_with_what_became_of_each(
+    runs: Any, capsys: pytest.CaptureFixture[str], error: Exception, said: str
 ) -> None:
     def behaviour(config: Any, *_: Any) -> int:
         if config.seed == 1:
-            raise Diverged("loss is not finite at step 3")
+            raise error
+        return int(config.seed == 2)
+
+    names = runs(behaviour)
+    assert overopt("run", "x.yaml", "seed=range(0,4)") == 1
+    assert names == [f"tiny-seed={seed}" for seed in range(4)]
+    out, err = capsys.readouterr()
+    assert err.endswith(f"tiny-seed=1: {said}\n") and ("Traceback" in err) == ("bug" in said)
+    assert [line.split(maxsplit=2) for line in out.splitlines()[-4:]] == [
+        ["tiny-seed=0", "done"],
+        ["tiny-seed=1", "failed", said],
+        ["tiny-seed=2", "failed", "2 of 25 stages failed"],
+        ["tiny-seed=3", "done"],
+    ]
+
+
+def test_an_interruption_ends_the_sweep(runs: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    def behaviour(config: Any, *_: Any) -> int:
+        if config.seed == 1:
+            raise Interrupted("interrupted: 3 of 25 stages are kept", 143)
         return 0
 
     names = runs(behaviour)
-    assert overopt("run", "x.yaml", "seed=range(0,3)") == 1
-    assert names == ["tiny-seed=0", "tiny-seed=1", "tiny-seed=2"]
-    assert capsys.readouterr().err == "tiny-seed=1: loss is not finite at step 3\n"
+    assert overopt("run", "x.yaml", "seed=range(0,3)") == 143
+    assert names == ["tiny-seed=0", "tiny-seed=1"]
+    out, err = capsys.readouterr()
+    assert err == "interrupted: 3 of 25 stages are kept\n"
+    assert [line.split()[1:] for line in out.splitlines()[-3:]] == [
+        ["done"],
+        ["interrupted"],
+        ["not", "begun"],
+    ]
 
 
 def raising(error: BaseException) -> Callable[..., int]:
@@ -127,7 +162,7 @@ def raising(error: BaseException) -> Callable[..., int]:
     [
         (lambda *_: 0, 0, ""),
         (lambda *_: 1, 1, ""),
-        (raising(Diverged("reward is NaN")), 1, "tiny: reward is NaN\n"),
+        (raising(Diverged("reward is NaN")), 1, "reward is NaN\n"),
         (raising(UserError("the disk is full")), 2, "the disk is full\n"),
         (raising(KeyboardInterrupt()), 130, "interrupted\n"),
     ],
@@ -256,6 +291,61 @@ def test_doctor_without_torch_says_what_to_install(
     monkeypatch.setitem(sys.modules, "torch", None)
     assert overopt("doctor") == 1
     assert "torch: not installed; pip install -e '.[train]'" in capsys.readouterr().out
+
+
+WITHOUT_TRAINING = """
+import sys
+from importlib.machinery import PathFinder
+
+class BaseInstall(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        training = {"torch", "trl", "transformers", "datasets", "accelerate", "wandb"}
+        return None if name.partition(".")[0] in training else super().find_spec(name, path, target)
+
+sys.meta_path = [BaseInstall if finder is PathFinder else finder for finder in sys.meta_path]
+from training.cli import main
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["run", "configs/smoke.yaml"], 2, "overopt run needs torch, trl, transformers"),
+        (["exact", "x"], 2, "overopt exact needs torch"),
+        (["audit-rm", "x", "--questions", "x"], 2, "overopt audit-rm needs torch"),
+        (["audit-policy", "x", "--questions", "x"], 2, "overopt audit-policy needs torch"),
+        (["report", "nowhere"], 2, "nowhere/experiment.json: no such file"),
+        (["run", "configs/quickstart.yaml", "--dry-run"], 0, "stages would run"),
+        (["config", "configs/quickstart.yaml"], 0, "name: quickstart"),
+        (["list"], 0, "annotators"),
+    ],
+)
+def test_a_base_install_does_all_but_train(
+    arguments: list[str], code: int, said: str, tmp_path: Path
+) -> None:
+    if arguments[0] == "run":
+        arguments = [*arguments, f"paths.runs={tmp_path}/runs"]
+    command = [sys.executable, "-c", WITHOUT_TRAINING, *arguments]
+    result = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=120)
+    output = result.stderr if code else result.stdout
+    assert result.returncode == code and said in output, result.stdout + result.stderr
+    assert "Traceback" not in result.stderr and not (tmp_path / "runs").exists()
+    if arguments[0] not in ("report", "config", "list") and code:
+        assert output.count("\n") == 1 and output.endswith("pip install -e '.[train]'\n")
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_ends_a_command_as_ctrl_c_does(runs: Any, number: signal.Signals, status: int) -> None:
+    def behaviour(*_: Any) -> int:
+        os.kill(os.getpid(), number)
+        return 0
+
+    runs(behaviour)
+    before = signal.getsignal(number)
+    assert overopt("run", "x.yaml") == status
+    assert signal.getsignal(number) == before
 
 
 def test_doctor_refuses_a_place_where_records_cannot_be_kept() -> None:

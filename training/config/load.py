@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -28,6 +29,7 @@ from pydantic import BaseModel, ValidationError
 from training.config.layers import Layer, Layers
 from training.config.messages import Places, Problem, Schema, all_at_once, explain, first_line, with_defaults
 from training.config.named_plugins import with_plugins
+from training.config.names import derived
 from training.config.overrides import Choice, as_layer, combinations, parse
 from training.config.yaml_files import (
     KeyPath,
@@ -60,23 +62,32 @@ class Resolved(Generic[Model]):
 def load(path: Path, overrides: Sequence[str] = ()) -> list[Resolved[Experiment]]:
     """The experiments that a config file and overrides such as `policy.beta=0.1,0.2` describe.
 
+    An override that makes it another experiment is part of its name, unless the command line names it.
+
     Raises:
         UserError: all that is wrong, one line each: place, key, what was got and what would be right.
     """
     from training.config.schema import Experiment
 
-    return load_as(Experiment, path, overrides)
+    return load_as(Experiment, path, overrides, Experiment.identity)
 
 
-def load_as(schema: type[Model], path: Path, overrides: Sequence[str] = ()) -> list[Resolved[Model]]:
-    """`load` for any pydantic root model. A swept config's `name` ends in the values that set it apart."""
+def load_as(
+    schema: type[Model],
+    path: Path,
+    overrides: Sequence[str] = (),
+    identity: Callable[[Model], Any] = lambda _: None,
+) -> list[Resolved[Model]]:
+    """`load` for any pydantic root model, whose `identity` is what its name has to tell apart.
+
+    A swept config's `name` ends in the values that set it apart.
+    """
     try:
-        composer = _Composer(existing(path))
-        choices = [(choice, composer.layers(choice.overrides)) for choice in combinations(parse(overrides))]
-        if "plugins" in schema.model_fields:
-            choices = [(choice, with_plugins(layers, composer.main)) for choice, layers in choices]
-        rules = Schema(schema.model_json_schema())  # with what the plugins have registered
-        loaded = [_validated(schema, rules, composer.main, *described) for described in choices]
+        reader = _Reader(schema, identity, _Composer(existing(path)))
+        choices = combinations(parse(overrides))
+        described = [(choice, reader.layers(choice)) for choice in choices]  # registers the plugins' parts
+        telling = reader.telling(*described[0])
+        loaded = [reader.read(choice, layers, telling) for choice, layers in described]
     except RecursionError:
         raise UserError(f"{path}: is nested too deeply") from None
     problems = [problem for item in loaded if isinstance(item, list) for problem in item]
@@ -156,30 +167,67 @@ def _layer(file: Path, package: KeyPath) -> Layer:
     return Layer(values, read(file).places(package))
 
 
-def _validated(
-    schema: type[Model], rules: Schema, main: Place, choice: Choice, layers: Sequence[Layer]
-) -> Resolved[Model] | list[Problem]:
-    composed = Layers(rules)
-    for layer in layers:
-        composed.lay(layer)
-    places = Places(composed.places, main)
-    try:
-        config = OmegaConf.create(composed.tree)
-        unset = [re.sub(r"\[(\d+)\]", r".\1", key) for key in OmegaConf.missing_keys(config)]
-        tree = OmegaConf.to_container(config, resolve=True)
-    except OmegaConfBaseException as error:
-        return [places.problem(tuple((error.full_key or "").split(".")), first_line(error))]
-    if unset:
-        return [places.problem(tuple(key.split(".")), "must be set (it is `???`)") for key in unset]
-    assert isinstance(tree, dict)
-    if "name" not in choice.varied and isinstance(tree.get("name"), str) and choice.suffix:
-        tree["name"] += f"-{choice.suffix}"
-    # Strict JSON: lists may become tuples, but `true` is no integer and "0.1" no number.
-    document = json.dumps(with_defaults(tree, rules), default=str)
-    try:
-        return Resolved(schema.model_validate_json(document, strict=True), choice.varied)
-    except ValidationError as error:
-        return explain(error, rules, places)
+class _Reader(Generic[Model]):
+    """Reads configs of one schema from one file."""
+
+    def __init__(self, schema: type[Model], identity: Callable[[Model], Any], composer: _Composer) -> None:
+        self.schema, self.identity, self.composer = schema, identity, composer
+
+    @cached_property
+    def rules(self) -> Schema:
+        """The schema with what the plugins have registered."""
+        return Schema(self.schema.model_json_schema())
+
+    def layers(self, choice: Choice) -> Sequence[Layer]:
+        """What a choice is composed of; the plugins it names are loaded."""
+        layers = self.composer.layers(choice.overrides)
+        return with_plugins(layers, self.composer.main) if "plugins" in self.schema.model_fields else layers
+
+    def telling(self, choice: Choice, layers: Sequence[Layer]) -> set[str]:
+        """The overrides without which the command line would describe another experiment, or none.
+
+        In a sweep they are those of its first config: one rule for all names.
+        """
+        whole = self.read(choice, layers)
+        keys = {override.key_or_group for override in choice.overrides} - set(choice.varied)
+        if isinstance(whole, list) or "name" in keys:
+            return set()
+        mine = self.identity(whole.config)
+        return {key for key in keys if self._identity(choice.without(key)) != mine}
+
+    def _identity(self, choice: Choice) -> Any:
+        """None where this is no experiment at all."""
+        try:
+            read = self.read(choice, self.layers(choice))
+        except UserError:
+            return None
+        return None if isinstance(read, list) else self.identity(read.config)
+
+    def read(
+        self, choice: Choice, layers: Sequence[Layer], telling: Collection[str] = ()
+    ) -> Resolved[Model] | list[Problem]:
+        """The config of one choice, named by what varies and by `telling`; or all that is wrong with it."""
+        composed = Layers(self.rules)
+        for layer in layers:
+            composed.lay(layer)
+        places = Places(composed.places, self.composer.main)
+        try:
+            config = OmegaConf.create(composed.tree)
+            unset = [re.sub(r"\[(\d+)\]", r".\1", key) for key in OmegaConf.missing_keys(config)]
+            tree = OmegaConf.to_container(config, resolve=True)
+        except OmegaConfBaseException as error:
+            return [places.problem(tuple((error.full_key or "").split(".")), first_line(error))]
+        if unset:
+            return [places.problem(tuple(key.split(".")), "must be set (it is `???`)") for key in unset]
+        assert isinstance(tree, dict)
+        if "name" not in choice.varied and isinstance(tree.get("name"), str):
+            tree["name"] = derived(tree["name"], choice.said({*choice.varied, *telling}))
+        # Strict JSON: lists may become tuples, but `true` is no integer and "0.1" no number.
+        document = json.dumps(with_defaults(tree, self.rules), default=str)
+        try:
+            return Resolved(self.schema.model_validate_json(document, strict=True), choice.varied)
+        except ValidationError as error:
+            return explain(error, self.rules, places)
 
 
 def _refuse_equal_names(configs: Sequence[Resolved[Model]]) -> None:

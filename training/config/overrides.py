@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -88,10 +87,13 @@ class Choice:
     overrides: tuple[Override, ...]
     varied: Mapping[str, str]
 
-    @property
-    def suffix(self) -> str:
-        """What the sweep adds to the experiment's name; a legal directory name."""
-        return re.sub(r"[^\w.=+-]+", "-", "-".join(f"{key}={value}" for key, value in self.varied.items()))
+    def without(self, key: str) -> Choice:
+        """The same, but for one override."""
+        return Choice(tuple(o for o in self.overrides if o.key_or_group != key), self.varied)
+
+    def said(self, keys: Collection[str]) -> dict[str, str]:
+        """The values of these overrides as text, by key."""
+        return _said(self.overrides, keys)
 
 
 def combinations(arguments: Sequence[Argument]) -> list[Choice]:
@@ -100,11 +102,15 @@ def combinations(arguments: Sequence[Argument]) -> list[Choice]:
     if len(chosen) > MAX_SWEEP:
         raise UserError(f"command line: the sweep has more than {MAX_SWEEP} configs")
     swept = {argument.key for argument in arguments if len(argument.values) > 1}
-    return [Choice(overrides, _varied(overrides, swept)) for overrides in chosen]
+    return [Choice(overrides, _said(overrides, swept)) for overrides in chosen]
 
 
-def _varied(overrides: Iterable[Override], swept: Collection[str]) -> dict[str, str]:
-    return {o.key_or_group: o.get_value_element_as_str() for o in overrides if o.key_or_group in swept}
+def _said(overrides: Iterable[Override], keys: Collection[str]) -> dict[str, str]:
+    return {
+        o.key_or_group: "default" if o.is_delete() else o.get_value_element_as_str()
+        for o in overrides
+        if o.key_or_group in keys
+    }
 
 
 def as_layer(overrides: Iterable[Override]) -> Layer:

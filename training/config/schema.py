@@ -32,7 +32,7 @@ from training.worlds import AnyWorld
 
 def _slug(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._=+-]{0,99}", name):
-        raise ValueError("must be a plain name of letters, digits, '.', '_', '=', '+' or '-'")
+        raise ValueError("must be a plain name of at most 100 letters, digits, '.', '_', '=', '+' or '-'")
     return name
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from training import environment
 from training.engine.processes import Failure, Job, Worker, attempt
 from training.engine.quiet import silence
 from training.engine.resolve import identity_of, stored
@@ -72,7 +72,7 @@ class Executor:
 
     def run(self) -> State:
         """Run everything; a stage that fails takes those that need it with it, and nothing else."""
-        os.environ.update({k: v for k, v in ENVIRONMENT.items() if k not in os.environ})
+        environment.apply(ENVIRONMENT)
         try:
             while not all(self.state.settled(s) for s in self.plan.stages):
                 self._hand_out()
@@ -194,7 +194,9 @@ class Executor:
         announce = partial(self._announce, run)
         with self._left_for_later(run):
             if complete:
-                self.state.done |= scores.commit(announce, self.state.done)
+                for key, artefact in scores.commit(announce, self.state.done).items():
+                    self.state.done[key] = artefact
+                    self.state.names[key] = artefact.path.name
                 self.state.reused |= scores.known
             else:
                 scores.poll(announce)  # the points of a failed run count as far as they go

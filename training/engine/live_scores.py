@@ -50,7 +50,7 @@ class LiveScores:
         self.folder = store.root / "live" / policy.name
         self.announced: set[str] = set()
         self.known: set[str] = set()
-        """Keys of stages whose scores the store had already: the policy left the same bytes as before."""
+        """Keys of scores that the store held already: the policy turned out to be one that it had before."""
         with contextlib.ExitStack() as stack:
             stack.enter_context(locked(store.root / "locks" / f"live-{policy.name}.lock", wait=False))
             shutil.rmtree(self.folder, ignore_errors=True)
@@ -89,11 +89,11 @@ class LiveScores:
             identity = identity_of(live.stage, {**done, **published})
             assert identity is not None, "its policy and its scorers are there"
             with self.store.begin(identity) as building:
-                if building.artefact is None:
+                if building.artefact:
+                    self.known.add(live.stage.key)
+                else:
                     shutil.rmtree(building.path)
                     live.folder.rename(building.path)
-                else:
-                    self.known.add(live.stage.key)
                 published[live.stage.key] = building.commit()
         self.close()
         return published

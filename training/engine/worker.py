@@ -9,14 +9,15 @@ import importlib
 from collections.abc import Mapping
 from typing import Any
 
+from training.environment import PRIVATE
 from training.stages.task import Task
 
 # One thread per process: results must not depend on how many processes share the machine.
 ENVIRONMENT = {
+    **PRIVATE,
     "OMP_NUM_THREADS": "1",
     "TOKENIZERS_PARALLELISM": "false",
     "TRL_EXPERIMENTAL_SILENCE": "1",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "TRANSFORMERS_VERBOSITY": "error",
     "DATASETS_VERBOSITY": "error",

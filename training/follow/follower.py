@@ -43,6 +43,7 @@ class Observing(Watcher):
                 if self._open(run):
                     self._metrics(run, self.store / "partial" / state.names[run.train.key])
             elif run.row["run_id"] in self.opened and all(map(state.settled, run.points.stages)):
+                self.records.settled(run, state)
                 self._close(run)
 
     def point(self, run: PlannedRun, samples: Path, scores: Sequence[Path]) -> None:

@@ -1,78 +1,117 @@
 """From artefacts to records: `runs/<experiment>/`, the only thing that `analysis` reads.
 
-The files are hard links to the store's. The directory is made anew from the plan at every run, so that it
-always shows the experiment that its config.yaml describes, with a row for every run that was planned.
+Most files are hard links to the store's, and the index has a row for every run that was planned. A first run
+writes where it is read. Where there are records already, the new ones are made beside them and take their
+place when they are whole.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
-import platform
 import shutil
-import subprocess
-import sys
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import psutil
+from typing import Any, Literal
 
 from analysis.records.contracts import BETWEEN, SCHEMA
 from training.config.load import resolved_yaml
 from training.config.schema import Experiment
 from training.engine.executor import State
 from training.engine.stage import Plan, PlannedRun, Scored, Stage
+from training.errors import UserError
+from training.follow.causes import failures, why
+from training.follow.folder import CONFIG, INDEX, read_index, replace, successor
 from training.follow.points import add_audit, add_point, link_once
+from training.follow.provenance import provenance
 from training.sampling.pair_shares import SHARES
-from training.store.artefacts import versions
 from training.store.atomic import write_bytes, write_json
-from training.store.code_identity import ROOT
+from training.store.identity import digest
 
-KEPT = {"experiment.json", "logs", "wandb"}
-"""What a run directory holds beside the records of an earlier run."""
+Status = Literal["running", "interrupted", "partial", "complete"]
+"""Of an experiment. A command that is killed leaves it running."""
 
 
 class Records:
     """The records of one experiment, filled while it runs."""
 
-    def __init__(self, config: Experiment, plan: Plan, folder: Path, store: Path) -> None:
-        self.config, self.plan, self.folder, self.store = config, plan, folder, store
+    def __init__(self, config: Experiment, plan: Plan, home: Path, store: Path) -> None:
+        self.config, self.plan, self.home, self.store = config, plan, home, store
+        self.mark = digest(sorted(stage.key for stage in plan.stages))[:20]
+        self.old = read_index(home)
+        self.same_plan = self.old is not None and self.old.get("plan") == self.mark
+        self.folder = successor(home) if self.old else home
+        """Where these records lie: where they are read, unless others are there."""
+        self.missing: dict[str, str] = {}
+        self.started = time.monotonic()
 
     def begin(self) -> None:
-        """List what is planned and remove the records of an earlier run."""
+        """List what is planned."""
+        if self.folder != self.home and self.folder.exists():
+            shutil.rmtree(self.folder)
         # The index comes first: a folder without one is taken for somebody else's.
-        rows = [{**run.row, "status": "running", "error": None} for run in self.plan.runs]
-        self._write_index(State(), rows, "running", 0.0)
-        for old in self.folder.iterdir():
-            if old.name not in KEPT and not old.name.startswith("."):
-                shutil.rmtree(old) if old.is_dir() else old.unlink()
-        write_bytes(self.folder / "config.yaml", resolved_yaml(self.config).encode())
+        self._write_index(State(), "running")
+        write_bytes(self.folder / CONFIG, resolved_yaml(self.config).encode())
+
+    def publish(self) -> Path:
+        """Let these records be the experiment's; returns where they lie.
+
+        What is complete gives way only to what is complete, and what another version of the code has left
+        unfinished only to what came to an end.
+        """
+        if self.folder != self.home and self.old:
+            old, new = self.old["status"], (read_index(self.folder) or {}).get("status")
+            if new == "complete" or (old != "complete" and (self.same_plan or new == "partial")):
+                replace(self.home)
+                self.folder = self.home
+        return self.folder
 
     def add(self, state: State) -> None:
-        """Add what belongs to no single policy, as far as it is there."""
+        """Add what belongs to no single policy, as far as it is there; what cannot be added is a gap."""
+        self.missing = {}
         for role, name in {"eval": "items", "pool": "pool_items"}.items():
             if role in self.plan.prompts and (drawn := _published(self.plan.prompts[role], state)):
-                link_once(drawn / "prompts.parquet", self.folder / f"{name}.parquet")
+                with self._or_a_gap(name):
+                    link_once(drawn / "prompts.parquet", self.folder / f"{name}.parquet")
         for stage in self.plan.cards:
             if card := _published(stage, state):
-                document = json.loads((card / "card.json").read_text())
-                target = self.folder / "reward_models" / f"{document['name'].replace('/', '-')}.json"
-                write_json(target, {"schema": SCHEMA, **document})
+                with self._or_a_gap(stage.title):
+                    self._card(card / "card.json")
         if all(map(state.settled, self.plan.audits)):
-            add_audit(_all_published(self.plan.audits, state), self.folder / "audit.parquet")
+            with self._or_a_gap("audit"):
+                add_audit(_all_published(self.plan.audits, state), self.folder / "audit.parquet")
         for scored, place in (
             (self.plan.reference, "reference"),
             (self.plan.pool, "best_of_n/points/000000"),
         ):
-            if (
-                scored
-                and all(map(state.settled, scored.stages))
-                and (drawn := _published(scored.samples, state))
-            ):
-                scores = [folder / "points" / "000000" for folder in _all_published(scored.scores, state)]
-                add_point(drawn / "points" / "000000", scores, self.folder / place)
+            if scored and all(map(state.settled, scored.stages)):
+                with self._or_a_gap(place):
+                    self._shared_point(scored, state, self.folder / place)
+
+    def _card(self, source: Path) -> None:
+        document = json.loads(source.read_text())
+        target = self.folder / "reward_models" / f"{document['name'].replace('/', '-')}.json"
+        write_json(target, {"schema": SCHEMA, **document})
+
+    def _shared_point(self, scored: Scored, state: State, target: Path) -> None:
+        if drawn := _published(scored.samples, state):
+            scores = [folder / "points" / "000000" for folder in _all_published(scored.scores, state)]
+            add_point(drawn / "points" / "000000", scores, target)
+
+    @contextlib.contextmanager
+    def _or_a_gap(self, what: str) -> Iterator[None]:
+        """What cannot be recorded is missing, said in the index and the log, and stops nothing else."""
+        try:
+            yield
+        except UserError:  # no room on the disk
+            raise
+        except Exception as error:
+            self.missing[what] = f"{type(error).__name__}: {error}"
+            with (self.home / "logs" / "records.log").open("a", encoding="utf-8") as log:
+                print(f"{what} could not be recorded:", file=log)
+                traceback.print_exc(file=log)
 
     def point(self, run: PlannedRun, samples: Path, scores: Sequence[Path]) -> Path:
         """Add one point of a run still going on, from the folders of its tables; returns its folder."""
@@ -80,15 +119,35 @@ class Records:
         add_point(samples, scores, target)
         return target
 
-    def finish(self, state: State, wall_seconds: float) -> None:
+    def settled(self, run: PlannedRun, state: State) -> None:
+        """Nothing more will happen to this run: its records are whole, and the index says so."""
+        with contextlib.suppress(UserError):  # a full disk: `finish` meets it again, training goes on
+            with self._or_a_gap(run.row["run_id"]):
+                self._run(run, state, self._row(run, state, "running"))
+            self._write_index(state, "running")
+
+    def finish(self, state: State, status: Status) -> None:
         """Complete every run's records, those of failed runs as far as they came; write the index last."""
         self.add(state)
-        rows = [self._run(run, state) for run in self.plan.runs]
-        self._write_index(state, rows, "partial" if state.failed else "complete", wall_seconds)
+        for run in self.plan.runs:
+            with self._or_a_gap(run.row["run_id"]):
+                self._run(run, state, self._row(run, state, status))
+        self._write_index(state, status)
 
-    def _run(self, run: PlannedRun, state: State) -> dict[str, Any]:
-        failures = [state.failed[stage.key] for stage in run.points.stages if stage.key in state.failed]
-        failure = failures[0] if failures else None
+    def _row(self, run: PlannedRun, state: State, otherwise: Status) -> dict[str, Any]:
+        """A run's row of the index; `otherwise` is the status of a run that has not come to an end."""
+        failed = next((stage for stage in run.points.stages if stage.key in state.failed), None)
+        row: dict[str, Any] = {**run.row, "status": otherwise, "error": None}
+        if failed:
+            row |= {"status": "failed", "error": why(failed, state)}
+        elif all(stage.key in state.done for stage in run.points.stages):
+            row["status"] = "complete"
+        if run.between:
+            lost = [why(stage, state) for stage in run.between.stages if stage.key in state.failed]
+            row["between_error"] = lost[0] if lost else None
+        return row
+
+    def _run(self, run: PlannedRun, state: State, row: Mapping[str, Any]) -> None:
         samples = _published(run.train, state) or self._partial(run.train, state)
         target = self.folder / run.row["run_id"]
         names = sorted(p.name for p in (samples / "points").glob("[0-9]*"))
@@ -102,16 +161,6 @@ class Records:
             link_once(learnt, target / learnt.name)
         if run.between:
             self._between(run.between, state, target / "between")
-        status = (
-            {"status": "failed", "error": failure.message}
-            if failure
-            else {"status": "complete", "error": None}
-        )
-        row = {**run.row, **status}
-        if run.between:
-            stages = run.between.stages
-            lost = [state.failed[stage.key].message for stage in stages if stage.key in state.failed]
-            row["between_error"] = lost[0] if lost else None
         artefacts = {stage.title: state.names.get(stage.key) for stage in run.points.stages}
         seconds = samples / "seconds.json"
         document = {
@@ -122,7 +171,6 @@ class Records:
             "seconds": json.loads(seconds.read_text()) if seconds.exists() else None,
         }
         write_json(target / "manifest.json", document)
-        return row
 
     def _partial(self, stage: Stage, state: State) -> Path:
         """Where a stage that did not end has left what it had."""
@@ -138,10 +186,16 @@ class Records:
                 add_point(point, by_all, target / "points" / point.name)
             link_once(samples / BETWEEN, target / BETWEEN)
 
-    def _write_index(
-        self, state: State, rows: list[dict[str, Any]], status: str, wall_seconds: float
-    ) -> None:
+    def _write_index(self, state: State, status: Status) -> None:
+        """Write experiment.json.
+
+        `wall_seconds.total` is the time of all commands that worked on these records; one that found
+        everything done adds nothing, and leaves what was recorded of the machine as it was.
+        """
         config = self.config
+        before = self.old if self.same_plan and self.old else {"wall_seconds": {"total": 0.0}}
+        worked = len(state.reused) < len(self.plan.stages)
+        total = before["wall_seconds"]["total"] + (time.monotonic() - self.started) * worked
         compute: dict[str, float] = {}
         for stage in self.plan.stages:
             if artefact := state.done.get(stage.key):
@@ -155,14 +209,16 @@ class Records:
             "status": status,
             "seed": config.seed,
             "headline_behaviour": config.headline_behaviour,
-            "runs": rows,
+            "runs": [self._row(run, state, status) for run in self.plan.runs],
             "pool": _pool(config, self.plan),
             "proxies": {name: _proxy(config, name) for name in config.proxies},
-            "wall_seconds": {"total": round(wall_seconds, 3), **compute},
-            "provenance": provenance(),
+            "wall_seconds": {"total": round(total, 3), **compute},
+            "provenance": provenance() if worked else before.get("provenance", provenance()),
+            "missing": self.missing | failures(self.plan, state),
+            "plan": self.mark,
             "artefacts": {stage.title: state.names.get(stage.key) for stage in self.plan.stages},
         }
-        write_json(self.folder / "experiment.json", document)
+        write_json(self.folder / INDEX, document)
 
 
 def _published(stage: Stage, state: State) -> Path | None:
@@ -190,27 +246,3 @@ def _pool(config: Experiment, plan: Plan) -> dict[str, Any] | None:
     if not plan.pool or not config.best_of_n:
         return None
     return {"run_id": "best_of_n", **config.best_of_n.model_dump(), "proxies": list(config.proxies)}
-
-
-def provenance() -> Mapping[str, Any]:
-    """Where, when and with what the experiment was run."""
-    return {
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "git_commit": _git("rev-parse", "HEAD"),
-        "git_dirty": bool(_git("status", "--porcelain")),
-        "packages": {"python": platform.python_version(), **versions()},
-        "hardware": {
-            "machine": platform.machine(),
-            "cpus": os.cpu_count(),
-            "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
-        },
-    }
-
-
-def _git(*arguments: str) -> str | None:
-    try:
-        result = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return result.stdout.strip() or None if result.returncode == 0 else None

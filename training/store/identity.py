@@ -51,13 +51,18 @@ class Identity:
     def changes_since(self, old: Mapping[str, Any]) -> str:
         """What differs from an older document, settings in the notation of overrides."""
         new = self.document
-        before, after = dict(_leaves(old["settings"])), dict(_leaves(new["settings"]))
-        keys = sorted(key for key in before | after if before.get(key) != after.get(key))
-        changes = [f"{key} {before.get(key, '(unset)')} -> {after.get(key, '(unset)')}" for key in keys]
+        changes = setting_changes(old["settings"], new["settings"])
         names = sorted(old["inputs"] | new["inputs"])
         changed = [name for name in names if old["inputs"].get(name) != new["inputs"].get(name)]
         changes += [f"input `{name}` changed" for name in changed]
         return "; ".join(changes + code_identity.changed(old["code"], new["code"]))
+
+
+def setting_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """What differs between settings, each as "policy.beta 0.0 -> 0.2"."""
+    before, after = dict(_leaves(old)), dict(_leaves(new))
+    keys = sorted(key for key in before | after if before.get(key) != after.get(key))
+    return [f"{key} {before.get(key, '(unset)')} -> {after.get(key, '(unset)')}" for key in keys]
 
 
 def _leaves(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:

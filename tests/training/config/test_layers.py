@@ -63,7 +63,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def experiment(file: str, *overrides: str) -> Experiment:
-    (resolved,) = load(Path(file), list(overrides))
+    (resolved,) = load(Path(file), [*overrides, "name=x"])  # whose name would say them
     return resolved.config
 
 

@@ -73,7 +73,7 @@ def test_a_score_that_is_not_finite_stops_and_names_scorer_and_point(home: Path,
     for file in (home / "proxy").iterdir():
         (broken / file.name).write_bytes(file.read_bytes())
     weights = load_file(broken / "model.safetensors")
-    weights["score.weight"] = torch.full_like(weights["score.weight"], float("nan"))
+    weights["score.weight"] = torch.full_like(weights["score.weight"], 3e38)
     save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
     give(broken, tmp_path)
     with pytest.raises(Diverged, match="proxy/ample/0 gave 000000 a value that is not a finite number"):
