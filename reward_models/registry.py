@@ -74,7 +74,7 @@ def _rebuild(registry: Registry[Any]) -> None:
                 if mentions[annotation]:
                     annotation.model_rebuild(force=True)
             return mentions[annotation]
-        return any([look(argument) for argument in typing.get_args(annotation)])
+        return any([look(argument) for argument in typing.get_args(annotation)])  # noqa: C419 - every one is looked at
 
     for component in _below(Component):
         look(component)

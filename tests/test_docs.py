@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import typer
 from places import CHECKOUT
+from synthetic import write_experiment
 
 from training.cli import app
 from training.config.load import load
@@ -76,6 +77,17 @@ def test_commands_mean_something(page: str, line: str, monkeypatch: pytest.Monke
     given = command.make_context(name, arguments).params
     if name in ("run", "config") and given.get("config"):
         assert load(given["config"], given["overrides"] or [])
+
+
+def test_the_readme_reads_the_records(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (code,) = re.findall(
+        r"(?ms)^```python\n(from analysis import load\n.*?)^```$", PAGES[0].read_text("utf-8")
+    )
+    records = write_experiment(tmp_path)
+    code = code.replace("runs/quickstart", str(records)).replace("rloo-path-starved", "rloo-path-starved-0-0")
+    exec(code, {})
+    printed = capsys.readouterr().out
+    assert all(column in printed for column in ("run_id", "curve", "prompt"))
 
 
 def test_the_readme_is_short() -> None:

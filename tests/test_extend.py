@@ -13,10 +13,13 @@ import pandas as pd
 import pytest
 from places import CHECKOUT
 from rollouts import job, make_home
+from synthetic import write_experiment
 
-from analysis.figures import FIGURES
+from analysis.figures import FIGURES, Drawing, Material
 from analysis.laws.forms import LAWS
 from analysis.probes import PROBES
+from analysis.records.experiment import Experiment as Recorded
+from analysis.tables.tables import TABLES, tables
 from reward_models.annotators import ANNOTATORS
 from reward_models.annotators.base import Judged
 from reward_models.gold import GOLDS
@@ -45,7 +48,7 @@ def _written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         Path(name).write_text(code)
     registries: list[Any] = [ANNOTATORS, GOLDS, METHODS, MITIGATIONS]
     parts = [dict(registry.parts) for registry in registries]
-    tabled: list[dict[str, Any]] = [FIGURES, PROBES, LAWS]  # type: ignore[list-item]
+    tabled: list[dict[str, Any]] = [FIGURES, PROBES, LAWS, TABLES]  # type: ignore[list-item]
     entries = [dict(each) for each in tabled]
     yield
     for registry, before in zip(registries, parts, strict=True):
@@ -80,6 +83,14 @@ def test_the_annotator() -> None:
     short, long = judged(0.0, 2.0), judged(0.0, 5.0)
     assert annotator.prefer(short, long)[0] > 0.9
     assert annotator.prefer(short, long) + annotator.prefer(long, short) == pytest.approx(1)
+
+
+def test_the_probe_has_its_rate_at_every_point(tmp_path: Path) -> None:
+    path = write_experiment(tmp_path)
+    load_plugins(["my_probe.py"])
+    points = tables(Recorded.read(path)).points
+    assert {"shouting", "shouting_lo", "shouting_hi"} <= set(points)
+    assert (points["shouting"] == 0).all(), "nobody shouts in these records"
 
 
 def test_the_mitigation() -> None:
@@ -122,3 +133,14 @@ def test_the_law_peaks_where_it_says() -> None:
     law, d = LAWS["cubic"], np.linspace(0.01, 3, 3000)
     top = d[law.value(d, 1.0, 0.2).argmax()]
     assert law.peak(np.array([1.0]), np.array([0.2]), np.array([np.nan]))[0] == pytest.approx(top, abs=2e-3)
+
+
+def test_the_figure_and_its_table(tmp_path: Path) -> None:
+    experiment = Recorded.read(write_experiment(tmp_path))
+    load_plugins(["my_figure.py"])
+    computed = tables(experiment)
+    assert (computed["reach"]["kl"] > 1).all()
+    drawing = FIGURES["reach"].draw(Material(experiment, computed))
+    assert isinstance(drawing, Drawing) and f"{len(computed['reach'])} runs" in drawing.caption
+    (grid,) = TABLES["reach"].grids(computed.study)
+    assert len(grid.rows) == len(computed["reach"])

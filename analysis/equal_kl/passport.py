@@ -168,8 +168,13 @@ def _law(
     if fit.alpha_ci is None or fit.beta_ci is None:
         return nothing | {"refused": fit.refused}
     return {
-        **{"alpha": fit.alpha, "alpha_lo": fit.alpha_ci[0], "alpha_hi": fit.alpha_ci[1]},
-        **{"beta": fit.beta, "beta_lo": fit.beta_ci[0], "beta_hi": fit.beta_ci[1], "refused": None},
+        "alpha": fit.alpha,
+        "alpha_lo": fit.alpha_ci[0],
+        "alpha_hi": fit.alpha_ci[1],
+        "beta": fit.beta,
+        "beta_lo": fit.beta_ci[0],
+        "beta_hi": fit.beta_ci[1],
+        "refused": None,
     }
 
 

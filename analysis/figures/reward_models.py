@@ -90,7 +90,7 @@ def _numbers(material: Material, labels: Mapping[str, str]) -> pd.DataFrame:
             rows.append({**base, "quantity": "reliability", **place})
     columns = ["model", "label", "quantity", "x", "value", "lo", "hi", "count"]
     frame = pd.DataFrame(rows, columns=columns)
-    return frame.astype({name: float for name in columns[3:]})
+    return frame.astype(dict.fromkeys(columns[3:], float))
 
 
 def _reliability(ax: Axes, rows: pd.DataFrame, looks: Mapping[str, Look]) -> None:

@@ -27,7 +27,7 @@ def kept(smoke: Finished, tmp_path_factory: pytest.TempPathFactory) -> Home:
     """The finished smoke experiment, and its paths run again with weights kept."""
     copy = smoke.home.copy(tmp_path_factory.mktemp("kept") / "runs")
     home = Home(copy.runs, name=f"smoke-{KEEP}")
-    result = home.run(KEEP, "report=true")
+    result = home.run(KEEP, report=True)
     assert result.returncode == 0 and "\n20 stages run" in result.stdout, result.stdout + result.stderr
     return home
 

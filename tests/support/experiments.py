@@ -95,9 +95,9 @@ class Home:
         """Of the command that runs the experiment here; `options` are overrides and options of `run`."""
         return ["run", str(self.config), f"paths.runs={self.runs}", "tracking.mode=disabled", *options]
 
-    def run(self, *options: str) -> subprocess.CompletedProcess[str]:
-        """Run with one worker and without a report, neither of which changes a record."""
-        return overopt(*self.arguments("workers=1", "report=false", *options))
+    def run(self, *options: str, report: bool = False) -> subprocess.CompletedProcess[str]:
+        """Run with one worker and, unless asked for, without a report: neither changes a record."""
+        return overopt(*self.arguments("workers=1", f"report={report}".lower(), *options))
 
     def run_alone(self) -> subprocess.CompletedProcess[str]:
         """Run as users do: a process of its own, the config's workers, a report."""

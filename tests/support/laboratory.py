@@ -100,18 +100,18 @@ def save_proxy(folder: Path, enumeration: Enumeration, log_reference: Floats) ->
     spreads over enough replies for truncated sampling to show.
     """
     torch.manual_seed(8)
-    shape: dict[str, Any] = dict(
-        vocab_size=WORLD.vocabulary,
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        initializer_range=0.2,
-        pad_token_id=0,
-        eos_token_id=enumeration.tree.eos,
-        bos_token_id=None,
-        num_labels=1,
-    )
+    shape: dict[str, Any] = {
+        "vocab_size": WORLD.vocabulary,
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "initializer_range": 0.2,
+        "pad_token_id": 0,
+        "eos_token_id": enumeration.tree.eos,
+        "bos_token_id": None,
+        "num_labels": 1,
+    }
     LlamaForSequenceClassification(LlamaConfig(**shape)).save_pretrained(folder)
     raw = enumeration.reward(RewardModel.load(folder))
     mean = exact.expected(log_reference, raw).mean()

@@ -59,7 +59,9 @@ def test_more_replicates_leave_the_first_alone(share: str) -> None:
 def test_a_larger_sibling_touches_nobody_else() -> None:
     assert reruns("proxies.ample.pairs=900") == {
         **dict.fromkeys(("labels", "proxy", "card", "audit", "policy", "approvals"), 1),
-        **{"pairs": 2, "values": 2, "scores": 3 + 1},
+        "pairs": 2,
+        "values": 2,
+        "scores": 3 + 1,
     }
 
 

@@ -98,7 +98,7 @@ def answers(rows: int, **columns: Any) -> pd.DataFrame:
     usual = {"item_id": "a", "stance": "own", "strength": "medium", "belief_correct": False,
              "follows": False, "agrees": False}  # fmt: skip
     table = {name: columns.get(name, [value] * rows) for name, value in usual.items()}
-    return pd.DataFrame(table).astype({name: object for name in ("strength", "belief_correct", "follows")})
+    return pd.DataFrame(table).astype(dict.fromkeys(("strength", "belief_correct", "follows"), object))
 
 
 def test_the_estimate_converges_to_the_exact_penalty() -> None:
