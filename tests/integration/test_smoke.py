@@ -152,7 +152,8 @@ def test_without_a_terminal_it_speaks_in_plain_lines(smoke: Finished) -> None:
     )
     *steps, drawing, count, report = lines
     assert [line for line in steps if not step.fullmatch(line)] == []
-    assert (drawing, report) == ("drawing the report", f"report: {smoke.home.records / 'report.html'}")
+    assert drawing == "drawing the report, unless these records have one"
+    assert report == f"report: {smoke.home.records / 'report.html'}"
     assert re.fullmatch(rf"{EVERY} stages run, 0 reused, 0 failed, in \d+ s", count)
     for stage in ("build the world", "fine-tune gold", "train gold", *(f"optimise {run}" for run in RUNS)):
         assert sum(f"✓ {stage}" in line for line in lines) == 1, stage
