@@ -64,11 +64,12 @@ def run(
         environment.require("run")
 
     from training.run import run as run_experiment
-    from training.sweep import sweep
+    from training.sweep import announced, sweep
 
     with _explained_records():
         if dry_run or len(experiments) == 1:
-            return max(run_experiment(each, workers=workers, dry_run=dry_run).status for each in experiments)
+            runs = (run_experiment(each, workers=workers, dry_run=dry_run) for each in announced(experiments))
+            return max(each.status for each in runs)
         return sweep(experiments, lambda each: run_experiment(each, workers=workers))
 
 

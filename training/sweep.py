@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from analysis.records.contracts import RecordError
 from training.config.schema import Experiment
@@ -20,8 +20,7 @@ def sweep(experiments: Sequence[Experiment], run: Callable[[Experiment], Outcome
     """
     rows = [(experiment.name, "not begun", "", "") for experiment in experiments]
     try:
-        for place, experiment in enumerate(experiments):
-            print(f"[{place + 1}/{len(experiments)}] {experiment.name}", flush=True)
+        for place, experiment in enumerate(announced(experiments)):
             rows[place] = (experiment.name, "interrupted", "", "")
             outcome = _outcome(experiment, run)
             status = "failed" if outcome.status else "done"
@@ -29,6 +28,14 @@ def sweep(experiments: Sequence[Experiment], run: Callable[[Experiment], Outcome
     finally:
         _show(rows)
     return max(status != "done" for _, status, *_ in rows)
+
+
+def announced(experiments: Sequence[Experiment]) -> Iterator[Experiment]:
+    """One after another, each under its name where there are several."""
+    for number, experiment in enumerate(experiments, 1):
+        if len(experiments) > 1:
+            print(f"[{number}/{len(experiments)}] {experiment.name}", flush=True)
+        yield experiment
 
 
 def _outcome(experiment: Experiment, run: Callable[[Experiment], Outcome]) -> Outcome:

@@ -21,7 +21,7 @@ from training.store.artefacts import MANIFEST
 from training.store.atomic import read_json
 
 GOLD_SIDE = {"gold", "values", "labels", "card", "approvals"}
-"""With the scores and audits by gold."""
+"""With the scores and audits by gold and the oracle."""
 SAMPLED = {"policy", "pool", "reference", "between"}
 CONFIGS = {
     "smoke": (),
@@ -35,7 +35,8 @@ CONFIGS = {
 def test_what_a_worker_is_given_holds_no_gold(overrides: tuple[str, ...]) -> None:
     plan = planned(*overrides)
     for stage in plan.stages:
-        assert stage.gold_side == (stage.kind in GOLD_SIDE or stage.settings.get("scorer") == "gold")
+        by_truth = stage.settings.get("scorer") in ("gold", "oracle")
+        assert stage.gold_side == (stage.kind in GOLD_SIDE or by_truth)
         given = {source.kind for source in stage.inputs.values()}
         if not stage.gold_side:
             # Labels alone cross over: ids in an order, no values.
