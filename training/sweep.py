@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from analysis.records.contracts import RecordError
 from training.config.schema import Experiment
 from training.errors import Diverged, Interrupted, UserError
 from training.run import Outcome
+
+
+def in_turn(experiments: Sequence[Experiment]) -> Iterator[Experiment]:
+    """Each of them, under a line that says which it is where there are several."""
+    for number, experiment in enumerate(experiments, start=1):
+        if len(experiments) > 1:
+            print(f"[{number}/{len(experiments)}] {experiment.name}", flush=True)
+        yield experiment
 
 
 def sweep(experiments: Sequence[Experiment], run: Callable[[Experiment], Outcome]) -> int:
@@ -20,8 +28,7 @@ def sweep(experiments: Sequence[Experiment], run: Callable[[Experiment], Outcome
     """
     rows = [(experiment.name, "not begun", "", "") for experiment in experiments]
     try:
-        for place, experiment in enumerate(experiments):
-            print(f"[{place + 1}/{len(experiments)}] {experiment.name}", flush=True)
+        for place, experiment in enumerate(in_turn(experiments)):
             rows[place] = (experiment.name, "interrupted", "", "")
             outcome = _outcome(experiment, run)
             status = "failed" if outcome.status else "done"

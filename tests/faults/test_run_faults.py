@@ -81,7 +81,7 @@ def test_a_proxy_of_nan_stops_its_own_runs_and_no_others(smoke: Finished, home: 
     # One policy with its four scorers and three audits; two policies with theirs, and the proxy's audit.
     assert f"8 stages run, {EVERY - 19} reused, 11 failed" in result.stdout, result.stdout
     for run_id in (STARVED, BUDGET):
-        line = rf"✗ optimise {re.escape(run_id)}: The policy stopped at step 0: the proxy's reward is not"
+        line = rf"✗ optimise {re.escape(run_id)}: .*holds weights that are not finite"
         assert re.search(line, result.stdout), result.stdout
 
     rows = {row["run_id"]: row for row in index(home)["runs"]}
@@ -93,13 +93,11 @@ def test_a_proxy_of_nan_stops_its_own_runs_and_no_others(smoke: Finished, home: 
     ample = run_of(AMPLE).train
     assert result_of(home.artefact(ample)) == result_of(smoke.home.artefact(ample))
     gaps = Experiment.read(home.records).gaps()
-    assert set(gaps["run_id"]) == {STARVED, BUDGET, "audit"}
+    assert set(gaps["run_id"]) == {STARVED, BUDGET, "audit by proxy/starved/0"}
     summary = {run["run_id"]: run for run in home.summary()["runs"]}  # and it is strict JSON
     assert summary[AMPLE] == {run["run_id"]: run for run in smoke.home.summary()["runs"]}[AMPLE]
     page = (home.records / "report.html").read_text()
-    assert (
-        "1 of 3 planned runs completed" in page and "stopped at step 0: the proxy&#39;s reward is not" in page
-    )
+    assert "1 of 3 planned runs completed" in page and "holds weights that are not finite" in page
 
 
 def fail_here(home: Home, stage: Stage, settings: Mapping[str, Any], tmp_path: Path) -> tuple[Failure, int]:
@@ -117,7 +115,9 @@ def test_a_policy_that_diverges_stops_within_a_step(smoke: Finished, tmp_path: P
     policy = {**stage.settings["policy"], "learning_rate": 1e30}
     failure, steps = fail_here(smoke.home, stage, {"policy": policy}, tmp_path)
     assert failure.expected and steps <= 2
-    assert re.match(r"The policy stopped at step [12]: (its logits|loss|grad_norm|KL)", failure.message)
+    assert re.match(
+        r"The policy stopped at step [12]: (its logits|loss|grad_norm|KL|the step)", failure.message
+    )
 
 
 def test_fine_tuning_that_diverges_stops_within_a_step(smoke: Finished, tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_one_failed_proxy_leaves_the_others_their_report(home: Home) -> None:
     assert {run.run_id: run.status for run in records.runs} == {
         STARVED: "failed", BUDGET: "failed", AMPLE: "complete"
     }  # fmt: skip
-    gaps = {str(row["run_id"]): str(row["gap"]) for row in records.gaps().to_dict("records")}
+    gaps = records.gaps().groupby("run_id")["gap"].agg("; ".join)
     assert {STARVED, BUDGET, "proxy starved/0"} <= set(gaps)
     assert "proxy starved/0 failed: " in gaps[BUDGET] and "is nan" in gaps[BUDGET]
     page = (home.records / "report.html").read_text()

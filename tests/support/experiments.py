@@ -96,8 +96,9 @@ class Home:
         return ["run", str(self.config), f"paths.runs={self.runs}", "tracking.mode=disabled", *options]
 
     def run(self, *options: str) -> subprocess.CompletedProcess[str]:
-        """Run with one worker and without a report, neither of which changes a record."""
-        return overopt(*self.arguments("workers=1", "report=false", *options))
+        """Run with one worker and, unless asked for, no report; neither changes a record."""
+        report = () if "report=true" in options else ("report=false",)
+        return overopt(*self.arguments("workers=1", *report, *options))
 
     def run_alone(self) -> subprocess.CompletedProcess[str]:
         """Run as users do: a process of its own, the config's workers, a report."""
