@@ -64,12 +64,12 @@ def run(
         environment.require("run")
 
     from training.run import run as run_experiment
-    from training.sweep import announced, sweep
+    from training.sweep import in_turn, sweep
 
     with _explained_records():
         if dry_run or len(experiments) == 1:
-            runs = (run_experiment(each, workers=workers, dry_run=dry_run) for each in announced(experiments))
-            return max(each.status for each in runs)
+            outcomes = [run_experiment(e, workers=workers, dry_run=dry_run) for e in in_turn(experiments)]
+            return max(outcome.status for outcome in outcomes)
         return sweep(experiments, lambda each: run_experiment(each, workers=workers))
 
 
@@ -269,8 +269,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command and exit: 0 done, 1 a run failed, 2 the user can put it right, 128 + n signal n."""
     environment.apply(environment.PRIVATE)
     with ended_by_signals():
-        status = _status(arguments)
-    sys.exit(status)
+        sys.exit(_status(arguments))
 
 
 def _status(arguments: list[str] | None) -> int:

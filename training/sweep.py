@@ -12,6 +12,14 @@ from training.errors import Diverged, Interrupted, UserError
 from training.run import Outcome
 
 
+def in_turn(experiments: Sequence[Experiment]) -> Iterator[Experiment]:
+    """Each of them, under a line that says which it is where there are several."""
+    for number, experiment in enumerate(experiments, start=1):
+        if len(experiments) > 1:
+            print(f"[{number}/{len(experiments)}] {experiment.name}", flush=True)
+        yield experiment
+
+
 def sweep(experiments: Sequence[Experiment], run: Callable[[Experiment], Outcome]) -> int:
     """Run them all and print what became of each; returns 1 if any failed.
 
@@ -20,7 +28,7 @@ def sweep(experiments: Sequence[Experiment], run: Callable[[Experiment], Outcome
     """
     rows = [(experiment.name, "not begun", "", "") for experiment in experiments]
     try:
-        for place, experiment in enumerate(announced(experiments)):
+        for place, experiment in enumerate(in_turn(experiments)):
             rows[place] = (experiment.name, "interrupted", "", "")
             outcome = _outcome(experiment, run)
             status = "failed" if outcome.status else "done"
@@ -28,14 +36,6 @@ def sweep(experiments: Sequence[Experiment], run: Callable[[Experiment], Outcome
     finally:
         _show(rows)
     return max(status != "done" for _, status, *_ in rows)
-
-
-def announced(experiments: Sequence[Experiment]) -> Iterator[Experiment]:
-    """One after another, each under its name where there are several."""
-    for number, experiment in enumerate(experiments, 1):
-        if len(experiments) > 1:
-            print(f"[{number}/{len(experiments)}] {experiment.name}", flush=True)
-        yield experiment
 
 
 def _outcome(experiment: Experiment, run: Callable[[Experiment], Outcome]) -> Outcome:

@@ -16,7 +16,7 @@ from reward_models import bradley_terry
 from reward_models.bradley_terry import Fit
 from training import cli
 from training.audit.chat_format import DIALOGUE, Dialogue
-from training.audit.questions import matched_answers, read_questions, sycophancy_conditions
+from training.audit.questions import matched_answers, read_questions, sycophancy_arms
 from training.worlds.quiz.tokenizer import whole_words
 
 THINGS = ("arlen", "borvo", "cesta", "dulin", "evrin", "fasol", "gimra", "hestor", "iluna", "jorvek")
@@ -45,7 +45,7 @@ def tokenizer(questions: Path) -> PreTrainedTokenizerBase:
     """Whole words: all that any audit of these questions says."""
     table = read_questions(questions).table
     texts = [DIALOGUE]
-    for said in (matched_answers(table), sycophancy_conditions(table)):
+    for said in (matched_answers(table), sycophancy_arms(table)):
         texts += [*said["prompt"], *said["completion"]]
     return whole_words(dict.fromkeys(word for text in texts for word in text.split()))
 
@@ -192,7 +192,7 @@ def policy_audit(
 def test_a_policy_that_repeats_the_user_and_nobody_else_is_found_out(
     questions: Path, tokenizer: PreTrainedTokenizerBase, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    conditions = sycophancy_conditions(read_questions(questions).table)
+    conditions = sycophancy_arms(read_questions(questions).table)
     follows = {
         "neutral": "right",
         "third_party": "right",
@@ -212,7 +212,7 @@ def test_a_policy_that_repeats_the_user_and_nobody_else_is_found_out(
 def test_a_policy_that_ignores_hints_reads_zero(
     questions: Path, tokenizer: PreTrainedTokenizerBase, tmp_path: Path
 ) -> None:
-    conditions = sycophancy_conditions(read_questions(questions).table)
+    conditions = sycophancy_arms(read_questions(questions).table)
     replies = conditions[conditions["answer"] == "right"]
     model = taught(tokenizer, replies["prompt"].tolist(), replies["completion"].tolist())
     rows = policy_audit(model, tokenizer, questions, tmp_path)

@@ -90,7 +90,7 @@ def disk_errors(path: Path) -> Iterator[None]:
         where = error.filename or path
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise UserError(no_space(path, where)) from error
-        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR):
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST):
             raise UserError(
                 f"cannot write {where}: {os.strerror(error.errno)}; set paths.store and paths.runs to a "
                 "directory that you may write to"

@@ -95,12 +95,12 @@ def texts(asked: Asked, facts: DrawnFacts) -> list[str]:
 
 
 def items(
-    asked: Asked, facts: DrawnFacts, tasks: Tasks, names: Mapping[tuple[Any, ...], str]
+    asked: Asked, facts: DrawnFacts, tasks: Tasks, conditions: Mapping[tuple[Any, ...], str]
 ) -> pd.DataFrame:
     """The prompts as items: prompt and the world's own columns (None where a column does not apply).
 
     Args:
-        names: the name of each matched condition by its `Condition.key`.
+        conditions: the name of each matched condition by its `Condition.key`.
     """
     names, relations = facts.settings.lexicon, facts.settings.relations
     stance = np.array(STANCES, dtype=object)[asked.stance]
@@ -119,11 +119,11 @@ def items(
         "belief_correct": np.where(np.isin(asked.stance, JUDGED), correct, None),
         "strength": pd.Series(np.where(asked.stance == OWN, strengths, None), dtype=object),
     }
-    return pd.DataFrame(columns | _task_columns(asked, facts, tasks, names))
+    return pd.DataFrame(columns | _task_columns(asked, facts, tasks, conditions))
 
 
 def _task_columns(
-    asked: Asked, facts: DrawnFacts, tasks: Tasks, names: Mapping[tuple[Any, ...], str]
+    asked: Asked, facts: DrawnFacts, tasks: Tasks, conditions: Mapping[tuple[Any, ...], str]
 ) -> dict[str, Any]:
     """The columns of what is on."""
     columns: dict[str, Any] = {}
@@ -145,7 +145,7 @@ def _task_columns(
         columns["contested"] = asked.fact % relations >= relations - tasks.contested_relations
     if tasks.any:
         keys = (tuple(row[name] for name in Condition.KEY) for row in asked.records())
-        columns["arm"] = [names[key] for key in keys]
+        columns["arm"] = [conditions[key] for key in keys]
     return columns
 
 
