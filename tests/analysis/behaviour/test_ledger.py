@@ -92,9 +92,9 @@ def test_the_ledger_of_a_run_adds_up_and_blames_what_the_proxy_pays_for(tmp_path
         mine = scores["scorer"].str.startswith("proxy/")
         scores.loc[mine, "value"] = scores.loc[mine, "item_id"].map(paid).astype(float)
         write_table(point / "scores.parquet", scores, "scores")
-    found = tables(Experiment.read(path)).behaviour
-    gains = found.gains.set_index("place")
-    shares = found.ledger.pivot(index="place", columns="source", values="share")
+    found = tables(Experiment.read(path))
+    gains = found.behaviour_gains.set_index("place")
+    shares = found.behaviour_ledger.pivot(index="place", columns="source", values="share")
     np.testing.assert_allclose(shares.sum(axis=1), gains["gain"], atol=1e-9)
     np.testing.assert_allclose(gains["explained"] + gains["remainder"], gains["gain"], atol=1e-9)
     assert (shares.loc[0].abs() < 1e-9).all()

@@ -84,9 +84,7 @@ def test_a_policy_that_only_reweights_is_predicted_in_sign_and_size(like: float)
     assert last["sign_right"] is True and np.sign(last["covariance"]) == np.sign(like)
     assert (found.table["residual_lo"] < 0).all() and (found.table["residual_hi"] > 0).all()
     summary = found.calibration.iloc[0]
-    tables = SimpleNamespace(
-        behaviour=SimpleNamespace(predictions=found.table, calibration=found.calibration)
-    )
+    tables = SimpleNamespace(behaviour_predictions=found.table, behaviour_calibration=found.calibration)
     draw_soundly("predicted_behaviour", SimpleNamespace(tables=tables), "measured")  # type: ignore[arg-type]
     assert np.isnan(summary["kl"]) and summary["hit_rate"] == 1 and summary["changed"] == 1
     assert summary["slope_lo"] < 1 < summary["slope_hi"] and summary["slope"] == pytest.approx(1, abs=0.2)

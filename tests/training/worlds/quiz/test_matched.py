@@ -147,4 +147,4 @@ def test_records_with_an_audit_have_its_table(valued: Path, tmp_path: Path) -> N
     values = pd.read_parquet(path / "audit.parquet").iloc[1:]
     values.to_parquet(path / "audit.parquet")
     with pytest.raises(RecordError, match="audit.parquet: gold: not every question"):
-        tables(Experiment.read(path))
+        _ = tables(Experiment.read(path)).audit
