@@ -17,7 +17,7 @@ import yaml
 from places import CHECKOUT
 
 import training.run
-from training import cli, doctor
+from training import cli
 from training.config import catalogue
 from training.errors import Diverged, Interrupted, UserError
 from training.run import Outcome
@@ -255,87 +255,6 @@ def test_listing_loads_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT).returncode == 0
 
 
-# ---------------------------------------------------------------- doctor
-
-
-def test_doctor_reports_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    doctor.show(doctor.examine(Path("runs")))
-    lines = capsys.readouterr().out.splitlines()
-    assert all(": " in line and "\x1b" not in line for line in lines)
-    names = [line.partition(":")[0] for line in lines]
-    assert {"python", "torch", "memory", "disk", "records", "Weights & Biases"} <= set(names)
-    assert not Path("runs").exists()
-
-
-def test_doctor_never_shows_the_key(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("WANDB_API_KEY", "0123456789abcdef" * 2 + "01234567")
-    monkeypatch.delenv("WANDB_MODE", raising=False)
-    overopt("doctor")
-    output = capsys.readouterr().out
-    assert "online" in output and "0123456789abcdef" not in output
-
-
-def test_doctor_without_torch_says_what_to_install(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    version = doctor.metadata.version
-
-    def base_install(name: str) -> str:
-        if name in doctor.TRAIN:
-            raise doctor.metadata.PackageNotFoundError(name)
-        return version(name)
-
-    monkeypatch.setattr(doctor.metadata, "version", base_install)
-    monkeypatch.setitem(sys.modules, "torch", None)
-    assert overopt("doctor") == 1
-    assert "torch: not installed; pip install -e '.[train]'" in capsys.readouterr().out
-
-
-WITHOUT_TRAINING = """
-import sys
-from importlib.machinery import PathFinder
-
-class BaseInstall(PathFinder):
-    @classmethod
-    def find_spec(cls, name, path=None, target=None):
-        training = {"torch", "trl", "transformers", "datasets", "accelerate", "wandb"}
-        return None if name.partition(".")[0] in training else super().find_spec(name, path, target)
-
-sys.meta_path = [BaseInstall if finder is PathFinder else finder for finder in sys.meta_path]
-from training.cli import main
-main(sys.argv[1:])
-"""
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code", "said"),
-    [
-        (["run", "configs/smoke.yaml"], 2, "overopt run needs torch, trl, transformers"),
-        (["exact", "x"], 2, "overopt exact needs torch"),
-        (["audit-rm", "x", "--questions", "x"], 2, "overopt audit-rm needs torch"),
-        (["audit-policy", "x", "--questions", "x"], 2, "overopt audit-policy needs torch"),
-        (["report", "nowhere"], 2, "nowhere/experiment.json: no such file"),
-        (["run", "configs/quickstart.yaml", "--dry-run"], 0, "stages would run"),
-        (["config", "configs/quickstart.yaml"], 0, "name: quickstart"),
-        (["list"], 0, "annotators"),
-    ],
-)
-def test_a_base_install_does_all_but_train(
-    arguments: list[str], code: int, said: str, tmp_path: Path
-) -> None:
-    if arguments[0] == "run":
-        arguments = [*arguments, f"paths.runs={tmp_path}/runs"]
-    command = [sys.executable, "-c", WITHOUT_TRAINING, *arguments]
-    result = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=120)
-    output = result.stderr if code else result.stdout
-    assert result.returncode == code and said in output, result.stdout + result.stderr
-    assert "Traceback" not in result.stderr and not (tmp_path / "runs").exists()
-    if arguments[0] not in ("report", "config", "list") and code:
-        assert output.count("\n") == 1 and output.endswith("pip install -e '.[train]'\n")
-
-
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_ends_a_command_as_ctrl_c_does(runs: Any, number: signal.Signals, status: int) -> None:
     def behaviour(*_: Any) -> int:
@@ -346,8 +265,3 @@ def test_a_signal_ends_a_command_as_ctrl_c_does(runs: Any, number: signal.Signal
     before = signal.getsignal(number)
     assert overopt("run", "x.yaml") == status
     assert signal.getsignal(number) == before
-
-
-def test_doctor_refuses_a_place_where_records_cannot_be_kept() -> None:
-    findings = doctor.examine(Path("/proc/runs"))
-    assert any(finding.name == "records" and finding.needed and finding.advice for finding in findings)
