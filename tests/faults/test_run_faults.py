@@ -2,38 +2,45 @@
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
 import json
 import os
 import re
 import shutil
 import signal
-from collections.abc import Mapping
+import subprocess
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import psutil
 import pytest
 import torch
 from experiments import (
     Finished,
     Home,
     of_policies,
-    overopt,
     planned,
     replace,
     reseal,
     result_of,
-    survivors,
     titled,
     wait_for,
 )
+from places import SMOKE
 from safetensors.torch import load_file, save
 
+import training.run
 from analysis.records.experiment import Experiment
+from training import cli
+from training.config.load import load
 from training.engine.processes import Failure, Job, attempt
+from training.engine.resolve import stored
 from training.engine.stage import PlannedRun, Stage
 from training.engine.worker import prepare
+from training.errors import UserError
+from training.store.artefacts import Store
+from training.store.lock import locked
 
 STARVED, AMPLE, BUDGET = "rloo-path-starved", "rloo-path-ample", "rloo-budget-starved-kl0.3"
 
@@ -66,12 +73,12 @@ def poison(home: Home, proxy: Stage) -> None:
 def test_a_proxy_of_nan_stops_its_own_runs_and_no_others(smoke: Finished, home: Home) -> None:
     poison(home, run_of(STARVED).train.inputs["proxy"])
     home.forget([*planned().audits, *of_policies(planned())])
-    result = home.run(report=True)
+    result = home.run("report=true")
     assert result.returncode == 1 and result.stderr == "", result.stdout + result.stderr
     # One policy with its four scorers and three audits; two policies with theirs, and the proxy's audit.
     assert f"8 stages run, {EVERY - 19} reused, 11 failed" in result.stdout, result.stdout
     for run_id in (STARVED, BUDGET):
-        line = rf"✗ optimise {re.escape(run_id)}: .*holds weights that are not finite numbers"
+        line = rf"✗ optimise {re.escape(run_id)}: .*holds weights that are not finite"
         assert re.search(line, result.stdout), result.stdout
 
     rows = {row["run_id"]: row for row in index(home)["runs"]}
@@ -87,7 +94,7 @@ def test_a_proxy_of_nan_stops_its_own_runs_and_no_others(smoke: Finished, home: 
     summary = {run["run_id"]: run for run in home.summary()["runs"]}  # and it is strict JSON
     assert summary[AMPLE] == {run["run_id"]: run for run in smoke.home.summary()["runs"]}[AMPLE]
     page = (home.records / "report.html").read_text()
-    assert "1 of 3 planned runs completed" in page and "holds weights that are not finite numbers" in page
+    assert "1 of 3 planned runs completed" in page and "holds weights that are not finite" in page
 
 
 def fail_here(home: Home, stage: Stage, settings: Mapping[str, Any], tmp_path: Path) -> tuple[Failure, int]:
@@ -106,8 +113,7 @@ def test_a_policy_that_diverges_stops_within_a_step(smoke: Finished, tmp_path: P
     failure, steps = fail_here(smoke.home, stage, {"policy": policy}, tmp_path)
     assert failure.expected and steps <= 2
     assert re.match(
-        r"The policy stopped at step [12]: (its logits|loss|grad_norm|KL|the step left)",
-        failure.message,
+        r"The policy stopped at step [12]: (its logits|loss|grad_norm|KL|the step)", failure.message
     )
 
 
@@ -160,66 +166,114 @@ def test_a_killed_worker_fails_its_stage_and_no_other(smoke: Finished, home: Hom
     assert len(then) == 4 and all(STARVED in line for line in then), "what values it follows"
 
 
-@pytest.mark.parametrize("started", ["build the world", "optimise"])
-def test_ctrl_c_ends_everything_quietly(home: Home, started: str) -> None:
-    if started == "optimise":
-        home.forget(of_policies(planned()))
-    else:
-        shutil.rmtree(home.store)
-    process = home.start()
-    assert process.stdout is not None
-    line = next(line for line in process.stdout if f"… {started}" in line)
-    assert line
-    children = wait_for(lambda: psutil.Process(process.pid).children(recursive=True), process)
-    os.killpg(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
-    said = re.fullmatch(rf"interrupted: (\d+) of {EVERY} stages are kept; the same command continues\n", err)
-    kept = EVERY - len(of_policies(planned()))
-    assert said and (int(said[1]) >= kept) == (started == "optimise"), err
-    assert index(home)["status"] == ("interrupted" if started == "optimise" else "complete")
-    assert not survivors(children)
+# ---------------------------------------------------------------- refused before anything is trained
 
 
-def test_what_is_terminated_says_so_in_its_records_and_can_be_reported(home: Home) -> None:
-    home.forget(of_policies(planned()))
-    process = home.start()
-    wait_for(lambda: list(home.records.glob("rloo-*/points/*/scores.parquet")), process)
-    process.terminate()
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 143 and err.startswith("interrupted: "), err
-    document = index(home)
-    assert document["status"] == "interrupted" and document["wall_seconds"]["total"] > 1
-    assert {row["status"] for row in document["runs"]} <= {"interrupted", "complete"}
-    reported = overopt("report", str(home.records))
-    assert reported.returncode == 0, reported.stderr
-    page = (home.records / "report.html").read_text()
-    assert "This experiment is interrupted: it was interrupted before its end" in page
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What the command says when it refuses, run in this process."""
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(list(arguments))
+    out, err = capsys.readouterr()
+    assert (exit_.value.code, out) == (2, "")
+    assert "Traceback" not in err
+    return str(err)
 
 
-def test_one_failed_proxy_leaves_the_others_their_report(home: Home) -> None:
-    home = Home(home.runs, name="one-fails")
-    result = home.run("proxies.starved.fit.learning_rate=1e30", f"name={home.name}", report=True)
-    assert result.returncode == 1 and result.stderr == "", result.stdout + result.stderr
-    records = Experiment.read(home.records)
-    assert {run.run_id: run.status for run in records.runs} == {
-        STARVED: "failed", BUDGET: "failed", AMPLE: "complete"
-    }  # fmt: skip
-    gaps = records.gaps().groupby("run_id")["gap"].agg("; ".join)
-    assert {STARVED, BUDGET, "proxy starved/0"} <= set(gaps)
-    assert "proxy starved/0 failed: " in gaps[BUDGET] and "is nan" in gaps[BUDGET]
-    page = (home.records / "report.html").read_text()
-    assert "1 of 3 planned runs completed" in page and "proxy starved/0 failed: " in page
+def test_a_folder_in_use_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    home = Home(tmp_path / "runs")
+    with locked(home.runs / ".smoke.lock", wait=False):
+        said = refused(capsys, *home.arguments())
+    assert f"{home.records} is in use by another overopt run" in said and f"pid {os.getpid()}" in said
+    assert not home.store.exists()
 
 
-def test_a_card_that_cannot_be_recorded_is_a_gap_and_ends_nothing(home: Home) -> None:
-    card = titled(planned(), "card ample/0")
-    file = home.artefact(card) / "card.json"
-    replace(file, json.dumps(json.loads(file.read_text()) | {"ece": float("nan")}).encode())
-    reseal(home.artefact(card))
-    shutil.rmtree(home.records)
-    result = home.run()
-    assert result.returncode == 0 and f"{EVERY} reused" in result.stdout, result.stdout + result.stderr
-    (gap,) = Experiment.read(home.records).gaps().to_dict("records")
-    assert gap["run_id"] == "card ample/0" and "nan" in gap["gap"]
-    assert "could not be recorded" in (home.records / "logs" / "records.log").read_text()
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    home = Home(tmp_path)
+    home.records.mkdir()
+    (home.records / "thesis.tex").write_text("years of work")
+    assert "holds no experiment" in refused(capsys, *home.arguments())
+    assert (home.records / "thesis.tex").read_text() == "years of work"
+
+
+def test_a_place_that_is_no_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    said = refused(capsys, *Home(tmp_path / "file").arguments())
+    assert f"cannot write {tmp_path}/file" in said and "paths.runs" in said
+
+
+class Usage(NamedTuple):
+    total: int
+    used: int
+    free: int
+
+
+@pytest.mark.parametrize("full", ["paths.store", "paths.runs"])
+def test_too_little_room_is_refused_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, full: str
+) -> None:
+    small = tmp_path / full
+    small.mkdir()
+    monkeypatch.setattr(
+        shutil,
+        "disk_usage",
+        lambda path: Usage(2**40, 0, 2**20 if Path(path).is_relative_to(small) else 2**39),
+    )
+    home = Home(small if full == "paths.runs" else tmp_path / "runs")
+    store = small / "store" if full == "paths.store" else tmp_path / "store"
+    said = refused(capsys, *home.arguments(f"paths.store={store}"))
+    assert "1 MiB free, and an experiment needs 500 MiB" in said and f"set {full} to a larger disk" in said
+    assert not home.records.exists()
+
+
+def test_a_language_model_is_refused_as_gold(
+    smoke: Finished, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage = titled(planned(), "sft reference")
+    gold = smoke.home.artefact(stage) / "model"
+    home = Home(tmp_path / "runs")
+    own = [f"~gold.{key}" for key in ("model", "pairs", "fit")]
+    said = refused(capsys, *home.arguments("gold.type=pretrained", f"+gold.path={gold}", *own))
+    assert f"{gold} holds LlamaForCausalLM, not a reward model" in said
+    assert not home.runs.exists()
+
+
+# ---------------------------------------------------------------- no space left, broken records
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system with room for the world, but not for a model."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=768k", "tmpfs", str(folder)], capture_output=True, text=True
+    )
+    if made.returncode:
+        pytest.skip(f"cannot mount a small file system: {made.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        ctypes.CDLL(None).umount2(str(folder).encode(), 2)
+
+
+def test_a_disk_that_fills_up_is_named_and_what_is_finished_stays(
+    small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(training.run, "LEAST_FREE_BYTES", 0)
+    options = (f"paths.runs={tmp_path / 'runs'}", f"paths.store={small_disk}", "tracking.mode=disabled")
+    (loaded,) = load(SMOKE, options)
+    with pytest.raises(UserError, match=r"(?s)no space left.*the same command continues"):
+        training.run.run(loaded.config)
+    assert "✓ build the world" in capsys.readouterr().out
+    sound = stored(planned(), Store(small_disk))
+    assert len(sound) == len(list((small_disk / "artefacts").iterdir())) >= 1
+
+
+@pytest.mark.parametrize("file", [f"{AMPLE}/points/000000/scores.parquet", "items.parquet"])
+def test_a_truncated_table_is_named_by_report(
+    home: Home, capsys: pytest.CaptureFixture[str], file: str
+) -> None:
+    table = home.records / file
+    replace(table, table.read_bytes()[:-100])
+    said = refused(capsys, "report", str(home.records))
+    assert said.startswith(f"{table}: not a readable Parquet file") and said.count("\n") == 1

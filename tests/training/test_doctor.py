@@ -1,4 +1,4 @@
-"""overopt doctor: what this machine has and lacks, in plain lines."""
+"""`overopt doctor`: what it finds on this machine, and what it never says."""
 
 from __future__ import annotations
 
@@ -10,15 +10,9 @@ import pytest
 from training import cli, doctor
 
 
-@pytest.fixture(autouse=True)
-def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
-def overopt(*arguments: str) -> int:
-    """The exit code of the command, run in this process."""
+def _status() -> int:
     with pytest.raises(SystemExit) as exit_:
-        cli.main(list(arguments))
+        cli.main(["doctor"])
     assert isinstance(exit_.value.code, int)
     return exit_.value.code
 
@@ -37,7 +31,7 @@ def test_doctor_never_shows_the_key(
 ) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "0123456789abcdef" * 2 + "01234567")
     monkeypatch.delenv("WANDB_MODE", raising=False)
-    overopt("doctor")
+    _status()
     output = capsys.readouterr().out
     assert "online" in output and "0123456789abcdef" not in output
 
@@ -54,7 +48,7 @@ def test_doctor_without_torch_says_what_to_install(
 
     monkeypatch.setattr(doctor.metadata, "version", base_install)
     monkeypatch.setitem(sys.modules, "torch", None)
-    assert overopt("doctor") == 1
+    assert _status() == 1
     assert "torch: not installed; pip install -e '.[train]'" in capsys.readouterr().out
 
 

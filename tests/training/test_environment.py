@@ -1,4 +1,4 @@
-"""What the process runs in: libraries that report to nobody, and an installation without the trainers."""
+"""Libraries that report to nobody, though nothing says that the machine is offline, or are not installed."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_no_library_reports_home_unless_the_user_wants_it(user: str | None) -> N
     environment |= {"HF_HUB_DISABLE_TELEMETRY": user} if user else {}
     result = subprocess.run(
         [sys.executable, "-c", CODE],
-        cwd=Path(__file__).parents[2],
+        cwd=CHECKOUT,
         env=environment,
         capture_output=True,
         text=True,

@@ -106,11 +106,15 @@ def combinations(arguments: Sequence[Argument]) -> list[Choice]:
 
 
 def _said(overrides: Iterable[Override], keys: Collection[str]) -> dict[str, str]:
-    return {
-        o.key_or_group: "default" if o.is_delete() else o.get_value_element_as_str()
-        for o in overrides
-        if o.key_or_group in keys
-    }
+    return {o.key_or_group: _as_written(o) for o in overrides if o.key_or_group in keys}
+
+
+def _as_written(override: Override) -> str:
+    """The value as YAML has it; the same for every way of writing it."""
+    if override.is_delete():
+        return "default"
+    text = override.get_value_element_as_str()
+    return text.lower() if isinstance(override.value(), bool) else text
 
 
 def as_layer(overrides: Iterable[Override]) -> Layer:
