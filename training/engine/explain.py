@@ -45,7 +45,7 @@ class DryRun:
         if known:
             summary += f": about {_duration(sum(known))} of computing on this machine"
             if len(known) < len(running):
-                summary += f", without {len(running) - len(known)} whose kind was never run here"
+                summary += f", without {len(running) - len(known)} whose time is not known"
         yield summary
 
 

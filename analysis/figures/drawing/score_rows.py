@@ -11,8 +11,6 @@ from analysis.records.contracts import REWARD
 from analysis.records.way import POOL
 
 SCORES = ("proxy_score", REWARD, "gold", "oracle")
-SHAPED = 0.01
-"""Where the reward that was optimised is never as far as this (π_ref s.d.) from the proxy it is the proxy."""
 
 
 def complete_runs(material: Material) -> list[str]:
@@ -29,11 +27,11 @@ def path_rows(material: Material, quantities: tuple[str, ...] = SCORES) -> pd.Da
 
 
 def _without_plain_rewards(points: pd.DataFrame) -> pd.DataFrame:
-    """The reward that was optimised is left to the runs in which it was not simply the proxy's."""
+    """The reward that was optimised is left to runs with a mitigation: in all others it is the proxy's, but
+    for the samples by which it was standardised."""
     if REWARD not in points:
         return points
-    apart = (points[REWARD] - points["proxy_score"]).abs() > SHAPED
-    return points.assign(**{REWARD: points[REWARD].where(apart.groupby(points["run_id"]).transform("any"))})
+    return points.assign(**{REWARD: points[REWARD].where(points["mitigation"].notna())})
 
 
 def best_of_n_rows(material: Material) -> pd.DataFrame:

@@ -111,12 +111,12 @@ def test_the_mark_stands_at_the_planted_peak(tmp_path: Path) -> None:
 def test_the_reward_that_was_optimised_is_drawn_where_it_is_not_the_proxy(quiz: Material) -> None:
     points = quiz.tables.points
     capped = points["proxy"] == "starved"
-    reward = points["proxy_score"].where(~capped, points["proxy_score"].clip(upper=0.5))
-    shaped = Material(quiz.experiment, quiz.tables.given(points=points.assign(reward=reward)))
+    rewards = points.assign(reward=points["proxy_score"].clip(upper=0.5))
+    cap = rewards.assign(mitigation=np.where(capped, "reward_cap", None))
+    shaped = Material(quiz.experiment, quiz.tables.given(points=cap))
     rows = drawn("goodhart", shaped).data.query("quantity == 'reward'").dropna(subset="value")
     assert set(rows["proxy"]) == {"starved"} and rows["value"].max() == 0.5
-    same = quiz.tables.given(points=points.assign(reward=points["proxy_score"]))
-    plain = Material(quiz.experiment, same)
+    plain = Material(quiz.experiment, quiz.tables.given(points=rewards))
     assert "reward" not in set(drawn("goodhart", plain).data["quantity"])
 
 
