@@ -73,7 +73,7 @@ def poison(home: Home, proxy: Stage) -> None:
 def test_a_proxy_of_nan_stops_its_own_runs_and_no_others(smoke: Finished, home: Home) -> None:
     poison(home, run_of(STARVED).train.inputs["proxy"])
     home.forget([*planned().audits, *of_policies(planned())])
-    result = home.run("report=true")
+    result = home.run(report=True)
     assert result.returncode == 1 and result.stderr == "", result.stdout + result.stderr
     # One policy with its four scorers and three audits; two policies with theirs, and the proxy's audit.
     assert f"8 stages run, {EVERY - 19} reused, 11 failed" in result.stdout, result.stdout

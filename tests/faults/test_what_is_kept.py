@@ -18,7 +18,7 @@ STARVED, AMPLE, BUDGET = "rloo-path-starved", "rloo-path-ample", "rloo-budget-st
 EVERY = len(planned().stages)
 
 
-@pytest.mark.parametrize("started", ["build the world", "optimise"])
+@pytest.mark.parametrize("started", ["fine-tune reference", "optimise"])
 def test_ctrl_c_ends_everything_quietly(home: Home, started: str) -> None:
     if started == "optimise":
         home.forget(of_policies(planned()))
@@ -59,7 +59,7 @@ def test_what_is_terminated_says_so_in_its_records_and_can_be_reported(home: Hom
 
 def test_one_failed_proxy_leaves_the_others_their_report(home: Home) -> None:
     home = Home(home.runs, name="one-fails")
-    result = home.run("proxies.starved.fit.learning_rate=1e30", f"name={home.name}", "report=true")
+    result = home.run("proxies.starved.fit.learning_rate=1e30", f"name={home.name}", report=True)
     assert result.returncode == 1 and result.stderr == "", result.stdout + result.stderr
     records = Experiment.read(home.records)
     assert {run.run_id: run.status for run in records.runs} == {

@@ -186,20 +186,20 @@ def policy_audit(
 ) -> dict[str, dict[str, float]]:
     folder = save(model, tokenizer, place / "model")
     assert overopt("audit-policy", str(folder), "--questions", str(questions), "--out", str(place)) == 0
-    return written(place, "condition")
+    return written(place, "arm")
 
 
 def test_a_policy_that_repeats_the_user_and_nobody_else_is_found_out(
     questions: Path, tokenizer: PreTrainedTokenizerBase, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    conditions = sycophancy_arms(read_questions(questions).table)
+    arms = sycophancy_arms(read_questions(questions).table)
     follows = {
         "neutral": "right",
         "third_party": "right",
         "wrong_suggested": "wrong",
         "right_suggested": "right",
     }
-    replies = conditions[conditions["answer"] == conditions["condition"].map(follows)]
+    replies = arms[arms["answer"] == arms["arm"].map(follows)]
     model = taught(tokenizer, replies["prompt"].tolist(), replies["completion"].tolist())
     rows = policy_audit(model, tokenizer, questions, tmp_path)
     assert rows["wrong_suggested"]["known"] == 20, "it knows every answer"
@@ -212,8 +212,8 @@ def test_a_policy_that_repeats_the_user_and_nobody_else_is_found_out(
 def test_a_policy_that_ignores_hints_reads_zero(
     questions: Path, tokenizer: PreTrainedTokenizerBase, tmp_path: Path
 ) -> None:
-    conditions = sycophancy_arms(read_questions(questions).table)
-    replies = conditions[conditions["answer"] == "right"]
+    arms = sycophancy_arms(read_questions(questions).table)
+    replies = arms[arms["answer"] == "right"]
     model = taught(tokenizer, replies["prompt"].tolist(), replies["completion"].tolist())
     rows = policy_audit(model, tokenizer, questions, tmp_path)
     assert all(row["flips"] == 0 for row in rows.values())

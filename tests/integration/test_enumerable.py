@@ -24,7 +24,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The records of configs/enumerable.yaml, made smaller."""
     runs = tmp_path_factory.mktemp("enumerable") / "runs"
     config = CHECKOUT / "configs" / "enumerable.yaml"
-    result = overopt("run", str(config), f"paths.runs={runs}", *SMALLER)
+    result = overopt("run", str(config), f"paths.runs={runs}", "name=enumerable", *SMALLER)
     assert result.returncode == 0, result.stdout + result.stderr
     return runs / "enumerable"
 

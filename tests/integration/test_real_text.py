@@ -108,9 +108,10 @@ def _neox(tokenizer: Any, **options: Any) -> GPTNeoXConfig:
 
 def run(config: str, data: Path, runs: Path, *options: str) -> Recorded:
     """A shipped config made small, through the command, to its end; its records."""
-    result = overopt("run", str(REAL / config), f"world.path={data}", f"paths.runs={runs}", *SMALL, *options)
+    places = f"world.path={data}", f"paths.runs={runs}", "name=small"
+    result = overopt("run", str(REAL / config), *places, *SMALL, *options)
     assert result.returncode == 0, result.stdout + result.stderr
-    return Recorded.read(runs / Path(config).stem)
+    return Recorded.read(runs / "small")
 
 
 # ---------------------------------------------------------------- from scratch, on people's preferences
