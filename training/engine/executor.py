@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
@@ -66,6 +67,7 @@ class Executor:
         self.unscored: set[str] = set()
         self.by_policy = {run.train.key: run for run in plan.runs}
         self.last_tick = 0.0
+        self.importing: threading.Thread | None = None
         logs.mkdir(parents=True, exist_ok=True)
         for key, artefact in stored(plan, store).items():
             self._reuse(key, artefact)
@@ -77,7 +79,7 @@ class Executor:
             while not all(self.state.settled(s) for s in self.plan.stages):
                 self._hand_out()
                 ready = next(self._ready(gold_side=True), None)
-                if ready:
+                if ready and self._libraries_are_here():
                     self._run_here(*ready)
                 elif not self._score_live():
                     time.sleep(0.05)
@@ -87,9 +89,19 @@ class Executor:
         finally:
             for worker in self.workers:
                 worker.stop()
+            if self.importing:
+                self.importing.join()  # a thread that is cut off within an import can take the process down
             for scores in self.live.values():
                 scores.close()
         return self.state
+
+    def _libraries_are_here(self) -> bool:
+        """Whether this process can load models. Until it can, which takes seconds, it goes on handing out
+        work and telling what happens."""
+        if self.importing is None:
+            self.importing = threading.Thread(target=_prepare_here, daemon=True)
+            self.importing.start()
+        return not self.importing.is_alive()
 
     def _reuse(self, key: str, artefact: Artefact) -> None:
         self.state.done[key] = artefact
@@ -117,7 +129,7 @@ class Executor:
         found = False
         for key in self.state.running.keys() & self.by_policy.keys() - self.unscored:
             run = self.by_policy[key]
-            if all(i in self.state.done for i in _needed_to_score(run)):
+            if all(i in self.state.done for i in _needed_to_score(run)) and self._libraries_are_here():
                 with self._left_for_later(run):
                     if key not in self.live:
                         self.live[key] = self._begin_scores(run)
