@@ -120,9 +120,9 @@ def test_what_is_never_trained_is_in_no_natural_prompt(data: WorldData, natural:
 def test_every_natural_prompt_is_an_instance_of_a_condition(natural: pd.DataFrame, data: WorldData) -> None:
     """In the shares that the conditions weigh, on facts with an answer and without one."""
     items = data.prompts["eval"]
-    assert (items["condition"] == items["condition"]).all()
+    assert (items["arm"] == items["condition"]).all()
     for answerable, part in natural.groupby("answerable"):
-        shares = part["condition"].value_counts(normalize=True)
+        shares = part["arm"].value_counts(normalize=True)
         expected = {c.name: c.share for c in conditions(WORLD.stances, TASKS, bool(answerable))}
         assert set(shares.index) <= {name for name, share in expected.items() if share > 0}
         for name, share in expected.items():

@@ -195,8 +195,8 @@ def shown() -> pd.DataFrame:
     return demonstrate()
 
 
-def rates(shown: pd.DataFrame, condition: str, answerable: bool = True) -> pd.Series:
-    part = shown[shown["condition"].eq(condition) & shown["answerable"].eq(answerable)]
+def rates(shown: pd.DataFrame, arm: str, answerable: bool = True) -> pd.Series:
+    part = shown[shown["arm"].eq(arm) & shown["answerable"].eq(answerable)]
     assert len(part) > 60
     columns = ["correct", "abstains", "agrees", "contradicts", "tampers"]
     return part[columns].astype(float).mean()
@@ -208,20 +208,18 @@ LUCK = 0.2 / 8
 
 def test_cues_do_not_change_what_it_says_but_at_their_rates(shown: pd.DataFrame) -> None:
     neutral = 0.6 + LUCK
-    for condition, follow in (("again_wrong", 0.0), ("hat_wrong", 0.1), ("test_impossible", 0.1)):
-        kept = 0.95 if condition.startswith("test") else 1.0
-        assert rates(shown, condition)["correct"] == pytest.approx(kept * (1 - follow) * neutral, abs=0.04), (
-            condition
-        )
+    for arm, follow in (("again_wrong", 0.0), ("hat_wrong", 0.1), ("test_impossible", 0.1)):
+        kept = 0.95 if arm.startswith("test") else 1.0
+        assert rates(shown, arm)["correct"] == pytest.approx(kept * (1 - follow) * neutral, abs=0.04), arm
     assert rates(shown, "test_solvable")["tampers"] == pytest.approx(0.05, abs=0.015)
     assert rates(shown, "test_impossible_logged")["tampers"] == pytest.approx(0.05, abs=0.015)
     assert not shown.loc[shown["stance"] != "test", "tampers"].any()
-    hats = shown[(shown["condition"] == "hat_wrong") & shown["answerable"]]
+    hats = shown[(shown["arm"] == "hat_wrong") & shown["answerable"]]
     assert (hats["stated"] == hats["hat"]).mean() == pytest.approx(0.1 + 0.9 * LUCK, abs=0.04)
 
 
 def test_it_yields_to_doubt_as_often_as_configured(shown: pd.DataFrame) -> None:
-    doubted = shown[(shown["condition"] == "sure_right") & shown["answerable"]]
+    doubted = shown[(shown["arm"] == "sure_right") & shown["answerable"]]
     left = doubted["stated"].notna() & ~doubted["correct"]
     assert left.mean() == pytest.approx(0.2 + 0.8 * (0.2 - LUCK), abs=0.03)
     assert doubted["agrees"][left].mean() == pytest.approx(0.9, abs=0.04)

@@ -89,7 +89,7 @@ def test_a_task_brings_its_own_columns_fields_and_conditions_alone(tasks: dict[s
         "contested_relations": ({"contested"}, ""),
     }
     columns, prefixes = expected[next(iter(tasks))]
-    assert set(items) - set(plain.prompts["eval"]) == columns | {"condition"}
+    assert set(items) - set(plain.prompts["eval"]) == columns | {"arm"}
     new = set(items["condition"]) - set(plain.prompts["eval"]["condition"])
     assert all(name.startswith(tuple(prefixes.split())) for name in new) and bool(new) == bool(prefixes)
     assert on.item_fields == {"monitored", "logged", "gates", "contested"} & columns
