@@ -65,7 +65,7 @@ class LiveScores:
             for name, each in stage.inputs.items()
             if each is not self.run.train
         }
-        # It asks for the items of its samples first, and a policy has none of its own.
+        # Where the policy leaves its points: it has no items of its own, so those of eval are scored.
         inputs["samples"] = self.places[0]
         task = Task(folder, stage.settings, inputs, Journal(folder / "metrics.jsonl"))
         writer = importlib.import_module(stage.run.partition(":")[0]).writer
