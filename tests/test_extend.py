@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -41,9 +40,8 @@ CONFIG = "name: x\nworld: {type: quiz}\nproxies: {one: {pairs: 30}}\nruns: {path
 
 @pytest.fixture(autouse=True)
 def _written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """All of them in the working folder; registries and modules as before at the end."""
+    """All of them in the working folder; registries as before at the end."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
     for name, code in FILES.items():
         Path(name).write_text(code)
     registries: list[Any] = [ANNOTATORS, GOLDS, METHODS, MITIGATIONS]
@@ -58,8 +56,6 @@ def _written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for each, entry in zip(tabled, entries, strict=True):
         each.clear()
         each.update(entry)
-    for name in FILES:
-        sys.modules.pop(Path(name).stem, None)
 
 
 def configured(plugin: str, more: str) -> Experiment:

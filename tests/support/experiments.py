@@ -137,8 +137,11 @@ class Home:
             shutil.rmtree(folder)
 
     def copy(self, runs: Path) -> Home:
-        """An independent copy in hard links (replace files, never write into them), without a summary."""
-        without = shutil.ignore_patterns("locks", "partial", "logs", "wandb", "summary.json")
+        """An independent copy in hard links (replace files, never write into them), without a summary.
+
+        Locks stay behind: a hard link is the same file, so whoever held it would hold the copy's too.
+        """
+        without = shutil.ignore_patterns("locks", "*.lock", "partial", "logs", "wandb", "summary.json")
         shutil.copytree(self.runs, runs, copy_function=os.link, ignore=without)
         return Home(runs, self.config, self.name)
 

@@ -39,10 +39,9 @@ runs: {{path: {{}}}}
 
 @pytest.fixture(autouse=True)
 def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A folder of its own, and registries and modules as they were before."""
-    parts, modules, figures = [dict(r.parts) for r in REGISTRIES], set(sys.modules), dict(FIGURES)
+    """A folder of its own, and registries as they were before."""
+    parts, figures = [dict(r.parts) for r in REGISTRIES], dict(FIGURES)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
     yield
     FIGURES.clear()
     FIGURES.update(figures)
@@ -50,9 +49,6 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         registry.parts.clear()
         for part in before.values():
             registry.register(part)
-    for name in set(sys.modules) - modules:
-        if name.startswith("my_"):
-            del sys.modules[name]
 
 
 def configured(plugins: str, more: str = "", file: str = "x.yaml") -> Path:
