@@ -13,6 +13,7 @@ import pytest
 from experiments import ENVIRONMENT, Finished, Home
 from places import CHECKOUT
 
+from analysis.figures import FIGURES
 from training.store.lock import locked
 
 WHOLE = {"integration", "faults", "conformance"}
@@ -60,3 +61,10 @@ def smoke(tmp_path_factory: pytest.TempPathFactory) -> Finished:
 def home(smoke: Finished, tmp_path: Path) -> Home:
     """A copy of the finished smoke experiment, to be changed at will."""
     return smoke.home.copy(tmp_path / "runs")
+
+
+@pytest.fixture
+def few_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One figure instead of all: for those who read what a report says."""
+    for name in [name for name in FIGURES if name != "goodhart"]:
+        monkeypatch.delitem(FIGURES, name)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from places import CHECKOUT
+from outside_parts import DOCUMENTED
 from rollouts import job, make_home
 from synthetic import write_experiment
 
@@ -26,15 +26,12 @@ from reward_models.gold.base import Completions
 from training.config.load import load
 from training.config.schema import Experiment
 from training.engine.plan import plan
+from training.errors import UserError
 from training.methods import METHODS
 from training.methods.kl_control import PathControl
 from training.mitigations import MITIGATIONS
 from training.plugins import load_plugins
 
-PAGE = (CHECKOUT / "docs" / "extend.md").read_text(encoding="utf-8")
-FILES = {
-    name: code for code, name in re.findall(r"(?ms)^```python\n(# (my_\w+\.py)\n.*?)^```$", PAGE)
-}  # fmt: skip
 CONFIG = "name: x\nworld: {type: quiz}\nproxies: {one: {pairs: 30}}\nruns: {path: {}}\n"
 
 
@@ -42,7 +39,7 @@ CONFIG = "name: x\nworld: {type: quiz}\nproxies: {one: {pairs: 30}}\nruns: {path
 def _written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """All of them in the working folder; registries as before at the end."""
     monkeypatch.chdir(tmp_path)
-    for name, code in FILES.items():
+    for name, code in DOCUMENTED.items():
         Path(name).write_text(code)
     registries: list[Any] = [ANNOTATORS, GOLDS, METHODS, MITIGATIONS]
     parts = [dict(registry.parts) for registry in registries]
@@ -70,8 +67,8 @@ def judged(value: float, length: float) -> Judged:
 
 
 def test_there_is_a_file_of_every_kind() -> None:
-    kinds = {"annotator", "probe", "mitigation", "method", "gold", "law", "figure"}
-    assert {name.removeprefix("my_").removesuffix(".py") for name in FILES} >= kinds
+    kinds = {"annotator", "probe", "mitigation", "ensemble", "method", "gold", "law", "figure"}
+    assert {name.removeprefix("my_").removesuffix(".py") for name in DOCUMENTED} >= kinds
 
 
 def test_the_annotator() -> None:
@@ -96,6 +93,42 @@ def test_the_mitigation() -> None:
 
     shaped = mitigation.transform(np.zeros(2), pd.DataFrame({"praise": [0, 2]}), Known())
     assert shaped.reward.tolist() == [0.0, -1.0] and shaped.metrics == {"mitigation/charged": 0.5}
+
+
+def test_the_ensemble_believes_its_least_member() -> None:
+    more = "mitigation: {type: worst_case}"
+    seeds = {"proxies.one.seeds": 6}
+    Path("x.yaml").write_text(f"plugins: [my_ensemble.py]\n{CONFIG}{more}\n")
+    (resolved,) = load(Path("x.yaml"), [f"{key}={value}" for key, value in seeds.items()])
+    policies = [run.train for run in plan(resolved.config).runs]
+    asked = [{name: stage.label for name, stage in p.inputs.items() if "proxy" in name} for p in policies]
+    assert [list(each.values()) for each in asked] == [
+        ["one/0", "one/1", "one/2"], ["one/3", "one/4", "one/5"]
+    ]  # fmt: skip
+    mitigation = resolved.config.mitigation
+    assert mitigation is not None
+    members = [Fixed(np.array(rewards)) for rewards in ([1.0, 5.0], [2.0, 4.0], [3.0, -1.0])]
+    assert mitigation.reward(members).standardised([[1], [2]]).tolist() == [1.0, -1.0]
+
+
+def test_an_ensemble_needs_whole_numbers_of_replicates() -> None:
+    Path("x.yaml").write_text(f"plugins: [my_ensemble.py]\n{CONFIG}mitigation: {{type: worst_case}}\n")
+    with pytest.raises(UserError, match=r"proxies\.one\.seeds = 4: it must be a multiple of 3"):
+        load(Path("x.yaml"), ["proxies.one.seeds=4"])
+    with pytest.raises(UserError, match="it acts in the proxy, and dpo with labels = annotator never asks"):
+        load(Path("x.yaml"), ["proxies.one.seeds=3", "policy={type: dpo, labels: annotator}"])
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """A reward of given values."""
+
+    rewards: np.ndarray
+
+    def score(self, sequences: Sequence[Sequence[int]], batch_size: int = 1024) -> np.ndarray:
+        return self.rewards
+
+    standardised = score
 
 
 def test_the_method_draws_points_that_the_proxy_dislikes(tmp_path: Path) -> None:

@@ -70,7 +70,9 @@ def poison(home: Home, proxy: Stage) -> None:
     reseal(home.artefact(proxy))
 
 
-def test_a_proxy_of_nan_stops_its_own_runs_and_no_others(smoke: Finished, home: Home) -> None:
+def test_a_proxy_of_nan_stops_its_own_runs_and_no_others(
+    smoke: Finished, home: Home, few_figures: None
+) -> None:
     poison(home, run_of(STARVED).train.inputs["proxy"])
     home.forget([*planned().audits, *of_policies(planned())])
     result = home.run(report=True)

@@ -41,7 +41,7 @@ def test_ctrl_c_ends_everything_quietly(home: Home, started: str) -> None:
     assert not survivors(children)
 
 
-def test_what_is_terminated_says_so_in_its_records_and_can_be_reported(home: Home) -> None:
+def test_what_is_terminated_says_so_in_its_records_and_can_be_reported(home: Home, few_figures: None) -> None:
     home.forget(of_policies(planned()))
     process = home.start()
     wait_for(lambda: list(home.records.glob("rloo-*/points/*/scores.parquet")), process)
@@ -57,7 +57,7 @@ def test_what_is_terminated_says_so_in_its_records_and_can_be_reported(home: Hom
     assert "This experiment is interrupted: it was interrupted before its end" in page
 
 
-def test_one_failed_proxy_leaves_the_others_their_report(home: Home) -> None:
+def test_one_failed_proxy_leaves_the_others_their_report(home: Home, few_figures: None) -> None:
     home = Home(home.runs, name="one-fails")
     result = home.run("proxies.starved.fit.learning_rate=1e30", f"name={home.name}", report=True)
     assert result.returncode == 1 and result.stderr == "", result.stdout + result.stderr

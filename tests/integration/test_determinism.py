@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from experiments import Finished, Home, kill, of_policies, planned, result_of, wait_for
+from experiments import Finished, Home, kill, of_policies, planned, result_of, titled, wait_for
 from places import SMOKE
 
 from training.engine.processes import Job, run_job
@@ -99,8 +99,8 @@ def test_a_killed_run_continues_to_the_same_bytes(long_run: Home, tmp_path: Path
     assert points[0] == 0 and points[-1] == 16
 
 
-def test_killed_at_any_moment_the_same_command_finishes_the_job(smoke: Finished, tmp_path: Path) -> None:
-    home = Home(tmp_path / "runs")
+def test_killed_at_any_moment_the_same_command_finishes_the_job(smoke: Finished, home: Home) -> None:
+    home.forget([titled(planned(), "sft reference"), *of_policies(planned())])
     chance = random.Random(1)
     for begun in ("sft", "policy"):  # while it fine-tunes, and while it optimises policies
         process = home.start()

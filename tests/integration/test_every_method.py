@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from experiments import Home
+from experiments import Finished, Home, of_policies, planned
 from places import SMOKE
 
 from analysis.records.experiment import Experiment
@@ -24,9 +24,11 @@ RUNS = {
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+def home(smoke: Finished, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """The smoke experiment, to which a policy of every other method is added."""
     folder = tmp_path_factory.mktemp("methods")
     config = yaml.safe_load(SMOKE.read_text())
+    config["name"] = "methods"
     config["runs"] = {
         name: {
             "policy": {"type": name} | ({"learning_rate": 1e-3} if name != "best_of_n" else {}) | settings,
@@ -38,7 +40,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
         if name != "rloo"
     } | {"rloo": {"proxies": ["starved"], "control": {"type": "path", "kl": [0.05, 0.2]}, "steps": 4}}
     (folder / "smoke.yaml").write_text(yaml.safe_dump(config))
-    return Home(folder / "runs", folder / "smoke.yaml")
+    return Home(smoke.home.copy(folder / "runs").runs, folder / "smoke.yaml", "methods")
 
 
 def test_every_method_leaves_the_same_records_and_is_reused(home: Home) -> None:
@@ -60,7 +62,8 @@ def test_every_method_leaves_the_same_records_and_is_reused(home: Home) -> None:
 
 
 def test_the_worker_count_changes_no_methods_numbers(home: Home, tmp_path: Path) -> None:
-    alone = Home(tmp_path / "runs", home.config)
+    alone = Home(home.copy(tmp_path / "runs").runs, home.config, home.name)
+    alone.forget(of_policies(planned(config=home.config)))
     assert alone.run().returncode == 0
     for run in Experiment.read(home.records).runs:
         other = next(o for o in Experiment.read(alone.records).runs if o.run_id == run.run_id)

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from experiments import Finished, Home, planned, replace, reseal, result_of
 
 from analysis.records.experiment import Experiment
+from analysis.tables.tables import tables
 from training.engine.stage import PlannedRun
 from training.stages.interpolate import TOLERANCE
 
@@ -27,7 +27,7 @@ def kept(smoke: Finished, tmp_path_factory: pytest.TempPathFactory) -> Home:
     """The finished smoke experiment, and its paths run again with weights kept."""
     copy = smoke.home.copy(tmp_path_factory.mktemp("kept") / "runs")
     home = Home(copy.runs, name=f"smoke-{KEEP}")
-    result = home.run(KEEP, report=True)
+    result = home.run(KEEP)
     assert result.returncode == 0 and "\n20 stages run" in result.stdout, result.stdout + result.stderr
     return home
 
@@ -51,9 +51,9 @@ def test_the_records_hold_policies_at_the_kls_of_the_comparison(kept: Home) -> N
             assert set(each.point.scores()["scorer"]) == {"gold", "oracle", run.scorer}
             met += 1
     assert met and not list(kept.records.rglob("*.safetensors")), "weights are no records"
-    table = pd.read_csv(kept.records / "tables" / "checkpoints.csv")
-    assert len(table.drop_duplicates(["run_id", "kl"])) == met
-    compared = pd.read_csv(kept.records / "tables" / "comparisons.csv")
+    computed = tables(records)
+    assert len(computed["checkpoints"].drop_duplicates(["run_id", "kl"])) == met
+    compared = computed["comparisons"]
     assert set(compared.loc[compared["method"] == "rloo", "interpolated"]) == {"checkpoints"}
     assert kept.run(KEEP).stdout.startswith("0 stages run")
 

@@ -2,6 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
+from places import CHECKOUT
+
+DOCUMENTED = {
+    name: code
+    for code, name in re.findall(
+        r"(?ms)^```python\n(# (my_\w+\.py)\n.*?)^```$",
+        (CHECKOUT / "docs" / "extend.md").read_text(encoding="utf-8"),
+    )
+}
+"""The files of docs/extend.md, by name."""
+
 ANNOTATOR = '''
 """A complete plugin: an annotator that prefers the shorter completion."""
 

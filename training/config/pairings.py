@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from itertools import combinations
 
+from reward_models.annotators import AnyAnnotator
 from training.config.proxy import Proxy
 from training.methods import AnyMethod
+from training.methods.kl_control import AnyControl
 from training.mitigations import AnyMitigation
 from training.worlds import AnyWorld
 
@@ -27,6 +29,16 @@ def idle_mitigation(
         )
 
 
+def short_of_members(where: str, mitigation: AnyMitigation, proxies: Mapping[str, Proxy]) -> Iterator[str]:
+    """Proxies whose replicates do not make whole ensembles."""
+    for name, proxy in proxies.items():
+        if proxy.seeds % mitigation.asks():
+            yield (
+                f"mitigation = {mitigation.type} in {where} asks {mitigation.asks()} replicates of a proxy, "
+                f"and proxies.{name}.seeds = {proxy.seeds}: it must be a multiple of {mitigation.asks()}"
+            )
+
+
 def twins(where: str, method: AnyMethod, proxies: Mapping[str, Proxy]) -> Iterator[str]:
     """Proxies of a group that could not make different policies: they differ in what no policy would ask."""
     if "proxy" in method.seams:
@@ -37,3 +49,21 @@ def twins(where: str, method: AnyMethod, proxies: Mapping[str, Proxy]) -> Iterat
                 f"{where} would train the same policies against proxies.{one} and proxies.{other}: their "
                 f"labels are the same, and {method.type} {method.lacks['proxy']}"
             )
+
+
+def idle_weights(keep: bool, control: AnyControl, method: AnyMethod) -> Iterator[str]:
+    """Why keeping a run's weights serves nothing."""
+    if keep and not method.takes_steps:
+        yield f"means nothing to {method.type}, which has no weights but those of π_ref"
+    elif keep and control.type != "path":
+        yield f"serves the comparison at equal KL, which reads paths: control.type is {control.type}"
+
+
+def unreadable(where: str, annotator: AnyAnnotator, world: AnyWorld) -> Iterator[str]:
+    """What an annotator would judge by and cannot see."""
+    missing = (annotator.needs - world.outcome_fields) | (annotator.needs_items - world.item_fields)
+    if missing:
+        yield (
+            f"{where} judges by {', '.join(sorted(missing))}, which world `{world.type}` as configured does "
+            "not record"
+        )

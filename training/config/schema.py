@@ -18,7 +18,7 @@ from reward_models.backbone import AnyModel, Scratch, Sft
 from reward_models.component import Component
 from reward_models.gold import AnyGold
 from reward_models.gold.trained import Trained
-from training.config.pairings import idle_mitigation, twins
+from training.config.pairings import idle_mitigation, idle_weights, short_of_members, twins, unreadable
 from training.config.proxy import Proxy
 from training.config.tracking import Tracking
 from training.errors import did_you_mean
@@ -66,14 +66,6 @@ class RunGroup(Component):
     keep_weights: bool = Field(False, strict=True)
     """Keep the policies' weights at every point; the equal-KL comparison then measures policies interpolated
     between them, rather than interpolate scores."""
-
-
-def _weights_problems(run: RunGroup, method: AnyMethod) -> list[str]:
-    if run.keep_weights and not method.takes_steps:
-        return [f"means nothing to {method.type}, which has no weights but those of π_ref"]
-    if run.keep_weights and run.control.type != "path":
-        return [f"serves the comparison at equal KL, which reads paths: control.type is {run.control.type}"]
-    return []
 
 
 class Pool(Component):
@@ -176,15 +168,7 @@ class Experiment(Component):
     def _unreadable(self) -> list[str]:
         annotators = {"annotator": self.annotator}
         annotators |= {f"proxies.{k}.annotator": p.annotator for k, p in self.proxies.items() if p.annotator}
-        return [
-            f"{place} judges by {', '.join(sorted(missing))}, which world `{self.world.type}` as configured "
-            "does not record"
-            for place, annotator in annotators.items()
-            if (
-                missing := (annotator.needs - self.world.outcome_fields)
-                | (annotator.needs_items - self.world.item_fields)
-            )
-        ]
+        return [why for place, each in annotators.items() for why in unreadable(place, each, self.world)]
 
     def _share_problems(self) -> list[str]:
         problems = []
@@ -246,7 +230,9 @@ class Experiment(Component):
                 problems.append(
                     f"{place}.steps means nothing to {method.type}, which takes no gradient steps"
                 )
-            problems += [f"{place}.keep_weights {problem}" for problem in _weights_problems(run, method)]
+            problems += [
+                f"{place}.keep_weights {why}" for why in idle_weights(run.keep_weights, run.control, method)
+            ]
         return problems
 
     def _measure_problems(self) -> list[str]:
@@ -261,10 +247,11 @@ class Experiment(Component):
         problems: list[str] = []
         for group, run in self.runs.items():
             method, mitigation = run.policy or self.policy, run.mitigation or self.mitigation
+            used = {name: self.proxies[name] for name in run.proxies or self.proxies if name in self.proxies}
             if mitigation:
                 where = f"runs.{group}.mitigation" if run.mitigation else f"runs.{group}"
                 problems += idle_mitigation(where, mitigation, method, self.world)
-            used = {name: self.proxies[name] for name in run.proxies or self.proxies if name in self.proxies}
+                problems += short_of_members(where, mitigation, used)
             problems += twins(f"runs.{group}", method, used)
         return problems
 

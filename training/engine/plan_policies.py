@@ -59,7 +59,9 @@ class Policies:
         """The policies of a group: one for each proxy replicate, budget and seed."""
         for name, replicates in proxies.items():
             if run.proxies is None or name in run.proxies:
-                places = product(range(len(replicates)), run.control.allotted(), range(run.seeds))
+                mitigation = run.mitigation or self.config.mitigation
+                first = range(0, len(replicates), mitigation.asks() if mitigation else 1)
+                places = product(first, run.control.allotted(), range(run.seeds))
                 for replicate, budget, seed in places:
                     yield self._policy(Place(group, name, replicate, budget, seed), run, replicates)
 
@@ -68,6 +70,8 @@ class Policies:
         mitigation = run.mitigation or config.mitigation
         method = (run.policy or config.policy).against(config.pairs(place.proxy))
         run_id = place.run_id(config, method.type, run)
+        asked = replicates[place.replicate :][: mitigation.asks() if mitigation else 1]
+        further = {f"proxy/{number}": stage for number, stage in enumerate(asked) if number}
         labels = {"labels": proxy.inputs["labels"]} if method.reads_annotator else {}
         train = self.stages.add(
             "policy",
@@ -84,7 +88,7 @@ class Policies:
                 **({"keep_weights": True} if run.keep_weights else {}),
                 **({"hidden_states": True} if config.measure.hidden_states else {}),
             },
-            {**self._inputs, "proxy": proxy, **labels},
+            {**self._inputs, "proxy": proxy, **further, **labels},
             label=run_id,
         )
         row = {

@@ -9,16 +9,19 @@ many runs, a checkpoint can keep what it remembers, and a look at a point leaves
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from abc import ABC
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from reward_models.component import Part
 from training.mitigations.seams import Seam
+
+if TYPE_CHECKING:
+    from reward_models.reward import Reward
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,10 @@ class Shaped(NamedTuple):
 
 
 class Mitigation(Part, ABC):
-    """Turns the standardised proxy reward into the reward to optimise."""
+    """Changes what a policy is optimised for.
+
+    In the seam `proxy` it overrides `asks` and `reward`, elsewhere `transform`.
+    """
 
     seams: ClassVar[frozenset[Seam]] = frozenset({"value"})
     """Where it acts: with a method that lacks one of these it would do nothing, and is refused. What never
@@ -58,6 +64,23 @@ class Mitigation(Part, ABC):
     def title(self) -> str:
         """What records call it."""
         return self.type
+
+    def asks(self) -> int:
+        """Of how many replicates of its proxy a policy's reward is made.
+
+        Policies then share no member: with 6 replicates and 3 asked there are two, of the first three and
+        of the last three.
+        """
+        return 1
+
+    def reward(self, members: Sequence[Reward]) -> Reward:
+        """What is asked in the proxy's place: `reward_models.ensemble.Ensemble` makes one of several.
+
+        Args:
+            members: the replicates, as many as `asks` says.
+        """
+        (only,) = members
+        return only
 
     def base_prompts(self, items: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
         """Those of the prompts of which it must see samples of π_ref before any is rewarded (none)."""
@@ -75,9 +98,8 @@ class Mitigation(Part, ABC):
         """
         return Known()
 
-    @abstractmethod
     def transform(self, reward: np.ndarray, answers: pd.DataFrame, known: Known) -> Shaped:
-        """The reward to optimise.
+        """The reward to optimise (as it is).
 
         Args:
             reward: standardised proxy reward of each completion, (B,).
@@ -85,3 +107,4 @@ class Mitigation(Part, ABC):
                 where `needs` names any.
             known: what `fit` returned and the last batch left.
         """
+        return Shaped(reward)
