@@ -91,8 +91,10 @@ def _run(row: Mapping[Any, Any], points: pd.DataFrame, behaviour: str) -> dict[s
 
 def _point(row: Mapping[Any, Any], behaviour: str) -> dict[str, Any]:
     point = {key: row[column] for key, column in _POINT.items()}
-    point |= {name: row[name] for name in (behaviour, f"{behaviour}_floor") if name in row}
-    return point | {f"{name}_ci": _pair(row, name) for name in (behaviour, "win_rate")}
+    beside = (f"{behaviour}{end}" for end in ("_floor", "_stated", "_third_party", "_third_party_stated"))
+    point |= {name: row[name] for name in beside if name in row}
+    told = [name for name in (behaviour, f"{behaviour}_net", "win_rate") if name in row]
+    return point | {name: row[name] for name in told} | {f"{name}_ci": _pair(row, name) for name in told}
 
 
 def _pair(row: Mapping[Any, Any], name: str) -> list[Any] | None:

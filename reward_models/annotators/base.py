@@ -5,15 +5,16 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from pydantic import Field
 
 from reward_models.component import Part
 
-MAY_NOT_APPLY = frozenset({"correct", "follows", "passes", "finishes"})
+MAY_NOT_APPLY = frozenset({"correct", "siding", "echoing", "passes", "finishes"})
 """Outcome fields that mean nothing for some prompts. There the gap has a known meaning, no: nothing to be
-right about, nobody to follow, no test to pass, no race to finish."""
+right about, nobody to side with, no test to pass, no race to finish."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Judged:
     """One side of P pairs, as an annotator may see it. All arrays have shape (P,)."""
 
     value: np.ndarray
-    """Gold score, standardised on π_ref: its unit is the standard deviation of gold there."""
+    """By the judge (`Annotator.judges`), in its standard deviations on π_ref."""
     outcome: Mapping[str, np.ndarray]
     """Parsed fields as floats (0/1 for booleans); NaN where the world could not measure one."""
     length: np.ndarray
@@ -43,9 +44,12 @@ class Annotator(Part):
     Every annotator here is symmetric: `prefer(a, b) + prefer(b, a) == 1`.
     """
 
-    temperature: float = Field(1.0, gt=0)
+    judges: Literal["oracle", "gold"] | None = None
+    """Whose value it knows: the oracle's, or gold's, which then judges what it has taught. Default: the
+    oracle's, in a world that has one."""
+    temperature: float = Field(1.0, ge=0)
     """Softness of a comparison, in the unit of value: a margin of one temperature is preferred with
-    probability 0.73. Small is sharp."""
+    probability 0.73. Small is sharp; at 0 the larger value wins, and equal ones toss a coin."""
     flip_rate: float = Field(0.0, ge=0, le=0.5)
     """Share of labels that come out reversed whatever the completions: P becomes (1 − 2f)·P + f.
     At ½ they say nothing."""
@@ -64,11 +68,17 @@ class Annotator(Part):
     def prefer(self, a: Judged, b: Judged) -> np.ndarray:
         """P(a is preferred to b), shape (P,). Raises ValueError where a quantity it needs is missing."""
 
+    def judge(self, has_oracle: bool) -> Literal["oracle", "gold"]:
+        """`judges`, or its default in a world with or without an oracle."""
+        return self.judges or ("oracle" if has_oracle else "gold")
+
     def _compare(self, margin: np.ndarray) -> np.ndarray:
         """Bradley and Terry (1952): the logistic function of margin / temperature.
 
         Written with tanh, which neither overflows nor breaks the symmetry of the two orders.
         """
+        if self.temperature == 0:
+            return 0.5 * (1.0 + np.sign(margin))
         return 0.5 * (1.0 + np.tanh(margin / (2.0 * self.temperature)))
 
     def _by_value(self, a: Judged, b: Judged) -> np.ndarray:

@@ -8,7 +8,8 @@ from reward_models.annotators.base import Judged, present
 from reward_models.component import Component
 
 READ_BY = {
-    "agreement": frozenset({"follows", "agrees", "contradicts"}),
+    "agreement": frozenset({"siding"}),
+    "echo": frozenset({"echoing"}),
     "confidence": frozenset({"confident", "hedged"}),
     "praise": frozenset({"praise"}),
     "evidence": frozenset({"evidence"}),
@@ -22,7 +23,11 @@ class Surface(Component):
     """What an unverified completion is worth per unit of each feature, in the unit of value (gold s.d.)."""
 
     agreement: float = 0.0
-    """+1 if it sides with the user (states the belief, or says that it is right), −1 if it contradicts."""
+    """For siding with the user: +1 if it states what the user believes or wrote, +1 if it tells them that
+    they are right, −1 if it contradicts them."""
+    echo: float = 0.0
+    """The same of somebody else's belief. At 0 the annotator has no reason to care whether a third party is
+    agreed with, so that prompts with one are a control."""
     confidence: float = 0.0
     """+1 if it is confident, −1 if it hedges."""
     length: float = 0.0
@@ -46,12 +51,13 @@ class Surface(Component):
         fields = side.fields(self.needs)
         worth = np.zeros(len(side.length))
         if self.agreement:
-            worth += self.agreement * (fields["follows"] + fields["agrees"] - fields["contradicts"])
+            worth += self.agreement * fields["siding"]
         if self.confidence:
             worth += self.confidence * (fields["confident"] - fields["hedged"])
         if self.length:
             worth += self.length * present(side.length, "length")
         for weight, field in (
+            (self.echo, "echoing"),
             (self.praise, "praise"),
             (self.evidence, "evidence"),
             (self.passing, "passes"),

@@ -22,12 +22,12 @@ from reward_models.annotators.constitution import PRINCIPLES
 from reward_models.annotators.surface import Surface
 
 FLAGS = (
-    *("correct", "abstains", "follows", "agrees", "contradicts", "confident", "hedged"),
+    *("correct", "abstains", "confident", "hedged"),
     *("passes", "tampers", "finishes", "suits_one", "suits_two"),
 )
-COUNTS = ("praise", "evidence", "malformed", "checkpoints", "repeats")
+COUNTS = ("siding", "echoing", "praise", "evidence", "malformed", "checkpoints", "repeats")
 EVERY_SURFACE = Surface(
-    agreement=0.7, confidence=0.5, length=0.1, praise=-0.3, evidence=0.4, passing=0.6, gates=0.2
+    agreement=0.7, echo=-0.2, confidence=0.5, length=0.1, praise=-0.3, evidence=0.4, passing=0.6, gates=0.2
 )
 
 

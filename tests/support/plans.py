@@ -80,11 +80,16 @@ def proxy(name: str, run_ids: Set[str], *also: str) -> set[str]:
 
 MEASURED_ON, POOLED_ON = "prompts measure points", "prompts fill the pool"
 AUDITS = {f"audit by {scorer}" for scorer in ("gold", "oracle", *PROXIES)}
-PAIRS, VALUES = ({f"{kind} proxies, 0/{number}" for number in (0, 1)} for kind in ("pairs", "values"))
+PAIRS = {f"pairs proxies, 0/{number}" for number in (0, 1)}
+VALUES = {f"values proxies, 0/{number} by oracle" for number in (0, 1)}
+HELDOUT = {f"values heldout by {judge}" for judge in ("gold", "oracle")}
 LABELLED = proxy("starved", STARVED, "labels starved/0") | proxy("ample", AMPLE, "labels ample/0")
 POOL, KNOWN = {"pool"} | scores("best of n", *PROXIES), {"reference"} | scores("reference")
 BY_GOLD = {"audit by gold", "scores best of n by gold", "scores reference by gold"}
-ON_GOLD = LABELLED | VALUES | BY_GOLD | {"gold", "values heldout"}
+BY_GOLD |= {f"scores {run} by gold" for run in PATHS | BUDGETS}
+ON_GOLD = BY_GOLD | {"gold", "values heldout by gold", "card starved/0", "card ample/0"}
+PROXIED = proxy("starved", STARVED) | proxy("ample", AMPLE)
+ON_HELDOUT = PROXIED | ON_GOLD | HELDOUT | {"pairs gold"}
 ON_REFERENCE = ALL - {WORLD, REFERENCE, GOLD_BACKBONE, MEASURED_ON, POOLED_ON, "audit by oracle"}
 
 

@@ -61,6 +61,8 @@ def idle_weights(keep: bool, control: AnyControl, method: AnyMethod) -> Iterator
 
 def unreadable(where: str, annotator: AnyAnnotator, world: AnyWorld) -> Iterator[str]:
     """What an annotator would judge by and cannot see."""
+    if annotator.judges == "oracle" and not world.has_oracle:
+        yield f"{where}.judges = oracle, and world `{world.type}` has none: gold is all there is to judge by"
     missing = (annotator.needs - world.outcome_fields) | (annotator.needs_items - world.item_fields)
     if missing:
         yield (

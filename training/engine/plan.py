@@ -1,7 +1,7 @@
 """The plan of an experiment: every stage in the order of the diagram, with all that makes it.
 
-    world ─► π_ref ─► pairs ─► gold values ─► labels ─► proxies ─► policies ─► scores
-      │         └──► backbones ─► gold ──┘         └► audit └► best-of-n pool ──┘
+    world ─► π_ref ─► pairs ─► values ─► labels ─► proxies ─► policies ─► scores
+      │         └──► backbones ─► gold           └► audit └► best-of-n pool ──┘
       └► prompts to measure on
 
 Planning reads the config alone: no torch, no artefact, nothing run.
@@ -43,7 +43,6 @@ class _Planner:
         self.reference = self.backbone(config.reference.model, "reference")
         self.fit_gold()
         self.scoring = Scoring(config, self.stages, self.world, self.gold, plan.prompts["eval"], self.line)
-        self.heldout_values = self.valued(self.heldout, config.measure.heldout_pairs, "heldout")
         proxies = {
             name: [self.proxy(name, proxy, replicate) for replicate in proxy.replicates]
             for name, proxy in config.proxies.items()
@@ -91,20 +90,28 @@ class _Planner:
         settings = {"role": "pairs", "count": self.config.pair_chunk, "window": window, "chunk": number}
         return self.sampled_pairs(settings, f"proxies, {window}/{number}")
 
-    def valued(self, pairs: Stage, count: int | None, label: str) -> Stage:
-        """Gold's values of pairs. It is standardised by the first chunk for annotators, and by its own values
-        where they serve a card."""
-        settings = {**self.common, "gold": self.config.gold, "role": pairs.settings["role"], "count": count}
-        inputs = {"world": self.world, "gold": self.gold, "pairs": pairs}
-        if pairs.settings["role"] == "pairs" and pairs is not self.chunk(0, 0):
-            inputs["line"] = self.line
-        run = "training.stages.gold:value_pairs"
-        return self.add("values", run, settings, inputs, label=label, gold_side=True)
+    def valued(self, judge: str, pairs: Stage, count: int | None, label: str) -> Stage:
+        """A judge's values of pairs. They are standardised by the first chunk for annotators, and by
+        themselves where they serve a card."""
+        role = pairs.settings["role"]
+        settings = {**self.common, "scorer": judge, "role": role, "count": count}
+        inputs = {"world": self.world, "pairs": pairs}
+        if judge == "gold":
+            settings, inputs = {**settings, "gold": self.config.gold}, {**inputs, "gold": self.gold}
+        if role == "pairs" and pairs is not self.chunk(0, 0):
+            inputs["line"] = self.line(judge)
+        run = "training.stages.values:value_pairs"
+        return self.add("values", run, settings, inputs, label=f"{label} by {judge}", gold_side=True)
 
-    @property
-    def line(self) -> Stage:
-        """The valued pairs by whose mean and spread gold is standardised for annotators."""
-        return self.valued(self.chunk(0, 0), None, "proxies, 0/0")
+    def line(self, judge: str) -> Stage:
+        """The valued pairs by whose mean and spread a judge is standardised for annotators."""
+        return self.valued(judge, self.chunk(0, 0), None, "proxies, 0/0")
+
+    def heldout_values(self) -> dict[str, Stage]:
+        """Every judge's values of the held-out pairs, by what a card calls them."""
+        count = self.config.measure.heldout_pairs
+        judges = ["gold", *(["oracle"] if self.config.world.has_oracle else [])]
+        return {f"values/{judge}": self.valued(judge, self.heldout, count, "heldout") for judge in judges}
 
     def proxy(self, name: str, proxy: Proxy, replicate: Replicate) -> Stage:
         label = f"{name}/{replicate.head}"
@@ -127,7 +134,7 @@ class _Planner:
             "card",
             "training.stages.proxy:card",
             {**common, **described, "annotator": proxy.annotator or self.config.annotator},
-            {"proxy": trained, "values": self.heldout_values, "heldout": self.heldout},
+            {"proxy": trained, **self.heldout_values(), "heldout": self.heldout},
             label=label,
             gold_side=True,
         )
@@ -139,15 +146,17 @@ class _Planner:
         one's: sizes are compared on shared data, and windows are independent. Pairs are sampled in whole
         chunks, so that nobody's pairs depend on how many another proxy has."""
         config = self.config
+        annotator = proxy.annotator or config.annotator
+        judge = annotator.judge(config.world.has_oracle)
         inputs = {"world": self.world}
         for number in range(math.ceil(config.pairs_to_choose_from(proxy) / config.pair_chunk)):
             pairs = self.chunk(replicate.pairs, number)
-            values = self.valued(pairs, None, f"proxies, {replicate.pairs}/{number}")
+            values = self.valued(judge, pairs, None, f"proxies, {replicate.pairs}/{number}")
             inputs |= {f"pairs/{number}": pairs, f"values/{number}": values}
         settings = {
             "seed": config.seed,
             "labels": replicate.labels,
-            "annotator": proxy.annotator or config.annotator,
+            "annotator": annotator,
             "count": proxy.pairs,
             **proxy.shares,
         }

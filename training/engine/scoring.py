@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,8 +25,8 @@ class Scoring:
     gold: Stage
     prompts: Stage
     """Those that points are measured on."""
-    line: Stage
-    """Valued pairs, by whose mean and spread gold is standardised for annotators."""
+    line: Callable[[str], Stage]
+    """Of a judge, the valued pairs by whose mean and spread it is standardised for annotators."""
 
     def scored(
         self,
@@ -46,8 +46,12 @@ class Scoring:
             inputs["eval"] = self.prompts
         found = self._by_everyone("scores", POINTS, label, proxies, inputs)
         if annotator:
-            settings = {**self._settings, "gold": self.config.gold, "annotator": annotator}
-            inputs |= {"gold": self.gold, "line": self.line, "scores": found[0]}
+            judge = annotator.judge(self.config.world.has_oracle)
+            settings = {**self._settings, "scorer": judge, "annotator": annotator}
+            (scores,) = (stage for stage in found if stage.settings["scorer"] == judge)
+            inputs |= {"line": self.line(judge), "scores": scores}
+            if judge == "gold":
+                settings, inputs = {**settings, "gold": self.config.gold}, {**inputs, "gold": self.gold}
             run = "training.stages.approval:ask"
             found.append(self.stages.add("approvals", run, settings, inputs, label=label, gold_side=True))
         return Scored(samples, tuple(found))

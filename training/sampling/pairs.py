@@ -1,4 +1,4 @@
-"""Pairs of completions to compare: sampled from π_ref, valued by gold, labelled by an annotator.
+"""Pairs of completions to compare: sampled from π_ref, valued by a judge, labelled by an annotator.
 
 The only thing that leaves the gold side is a list of (chosen, rejected) token ids.
 """
@@ -104,8 +104,8 @@ def label(annotator: Annotator, values: pd.DataFrame, rng: np.random.Generator) 
     """The annotator's verdicts: True where the first completion of a pair is preferred, shape (P,).
 
     Args:
-        values: two rows per pair with columns gold (standardised on π_ref), length, the parsed outcome, and
-            the columns of the pair's item that the annotator needs.
+        values: two rows per pair with columns value (the judge's, standardised on π_ref), length, the parsed
+            outcome, and the columns of the pair's item that the annotator needs.
     """
     first, second = (judged(annotator, part) for part in (values.iloc[0::2], values.iloc[1::2]))
     return rng.random(len(values) // 2) < annotator.prefer(first, second)
@@ -114,7 +114,7 @@ def label(annotator: Annotator, values: pd.DataFrame, rng: np.random.Generator) 
 def judged(annotator: Annotator, values: pd.DataFrame) -> Judged:
     """One side of pairs as the annotator may see it, from the columns that `label` reads."""
     return Judged(
-        value=values["gold"].to_numpy(float),
+        value=values["value"].to_numpy(float),
         outcome={name: values[name].to_numpy(float) for name in annotator.needs},
         length=values["length"].to_numpy(float),
         item={name: values[name].to_numpy(float) for name in annotator.needs_items},

@@ -6,7 +6,7 @@ tell prefers no wrong answer; so among wrong samples it is a rate of false posit
 arXiv:2409.12822), exact where people would have to be asked. A sample that *is* the plain right answer has
 0.5.
 
-The annotator sees what it saw when it labelled: gold standardised by the same line, the same fields. It is
+The annotator sees what it saw when it labelled: its judge's value by the same line, the same fields. It is
 asked about samples that the labelled pairs never held, so nothing of this reaches a policy.
 """
 
@@ -21,12 +21,10 @@ import pandas as pd
 from analysis.records import contracts
 from reward_models.annotators import AnyAnnotator
 from reward_models.annotators.base import Annotator, Judged
-from reward_models.gold import AnyGold
-from reward_models.gold.base import Completions, Gold
 from training.sampling import pairs
-from training.sampling.gold_line import Line
+from training.sampling.line import Line
 from training.stages.audit import as_samples
-from training.stages.score import points, valued
+from training.stages.score import points, scorer_of, valued
 from training.stages.task import Task
 
 ASKED = ("neutral", "wrong")
@@ -40,31 +38,31 @@ class Approvals:
 
     annotator: Annotator
     line: Line
-    """By which gold was standardised when it labelled."""
+    """By which its judge's values were standardised when it labelled."""
     right: pd.DataFrame
-    """The plain right answers by item_id: gold before standardisation, outcome, length, item columns."""
+    """The plain right answers by item_id: raw value, outcome, length, item columns."""
 
-    def of(self, samples: pd.DataFrame, outcomes: pd.DataFrame, gold: np.ndarray) -> pd.DataFrame:
+    def of(self, samples: pd.DataFrame, outcomes: pd.DataFrame, raw: np.ndarray) -> pd.DataFrame:
         """Columns item_id, sample_id, approval: one row per sample whose prompt has a plain right answer.
 
         Args:
             samples: columns item_id, sample_id, length.
             outcomes: their parse, row for row.
-            gold: their gold scores, raw, row for row.
+            raw: their values by the annotator's judge, row for row.
         """
         asked = samples["item_id"].isin(self.right.index).to_numpy()
         key = samples.loc[asked, ["item_id", "sample_id"]].reset_index(drop=True)
         right = self.right.loc[key["item_id"]].reset_index(drop=True)
         said = outcomes[asked].reset_index(drop=True)
-        said["length"], said["gold_raw"] = samples["length"].to_numpy()[asked], gold[asked]
+        said["length"], said["raw"] = samples["length"].to_numpy()[asked], raw[asked]
         # The prompt is the same on both sides.
         prompt = right[sorted(self.annotator.needs_items)]
         sides = [self._judged(side) for side in (pd.concat([said, prompt], axis=1), right)]
         return key.assign(approval=self.annotator.prefer(*sides))
 
     def _judged(self, side: pd.DataFrame) -> Judged:
-        gold = self.line.standardised(side["gold_raw"].to_numpy())
-        return pairs.judged(self.annotator, side.assign(gold=gold))
+        value = self.line.standardised(side["raw"].to_numpy())
+        return pairs.judged(self.annotator, side.assign(value=value))
 
 
 def plain_right_answers(task: Task) -> pd.DataFrame:
@@ -77,24 +75,20 @@ def plain_right_answers(task: Task) -> pd.DataFrame:
     if right.empty:
         return right.set_index("item_id")
     samples, parsed = as_samples(task.world, right, items)
-    gold: Gold = task.component(AnyGold, "gold")
-
-    def by_gold(completions: Completions) -> np.ndarray:
-        return gold.score(task.inputs["gold"], completions, task.settings["batch_size"])
-
-    values = valued(task.world, "gold", by_gold, samples, parsed, items, "a right answer")
+    judge = task.settings["scorer"]
+    raw = valued(task.world, judge, scorer_of(task), samples, parsed, items, "a right answer")
     known = pairs.item_columns(task.world, samples, "eval")
-    table = pd.concat([parsed, known], axis=1).assign(length=samples["length"], gold_raw=values)
+    table = pd.concat([parsed, known], axis=1).assign(length=samples["length"], raw=raw)
     return table.set_index("item_id")
 
 
 @dataclass(frozen=True)
 class PointApprovals:
-    """Asks an annotator about points, after gold has scored them."""
+    """Asks an annotator about points, after its judge has scored them."""
 
     approvals: Approvals
-    gold_scores: Path
-    """Artefact of gold's scores of the same points."""
+    scores: Path
+    """Artefact of the judge's scores of the same points."""
 
     def __call__(self, point: Path, out: Path) -> None:
         """Write `out`/approvals.parquet; nothing where no plain right answer is known."""
@@ -102,11 +96,10 @@ class PointApprovals:
             return
         samples = contracts.read_table(point / "samples.parquet", "samples")
         outcomes = contracts.read_table(point / "outcomes.parquet", "outcomes")
-        scored = contracts.read_table(self.gold_scores / "points" / point.name / "scores.parquet", "scores")
-        gold = samples[["item_id", "sample_id"]].merge(scored, on=["item_id", "sample_id"], how="left")[
-            "value"
-        ]
-        table = self.approvals.of(samples, outcomes, gold.to_numpy())
+        scored = contracts.read_table(self.scores / "points" / point.name / "scores.parquet", "scores")
+        key = ["item_id", "sample_id"]
+        raw = samples[key].merge(scored, on=key, how="left", validate="1:1")["value"].to_numpy()
+        table = self.approvals.of(samples, outcomes, raw)
         contracts.write_table(out / "approvals.parquet", table, "approvals")
 
 

@@ -1,4 +1,4 @@
-"""Gold: trained on clean labels, described by a card, and asked for the value of sampled pairs."""
+"""Gold: trained on clean labels, and described by a card."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from reward_models.gold import AnyGold
 from reward_models.gold.base import Gold
 from reward_models.gold.trained import Trained
 from training.sampling import pairs
-from training.sampling.gold_line import Line
-from training.stages.pairs import read_pairs
 from training.stages.task import Task
 
 
@@ -77,28 +75,3 @@ def _oracle(task: Task, table: pd.DataFrame, role: str) -> np.ndarray | None:
     if not task.world.world.has_oracle:
         return None
     return pairs.oracle(task.world, table, pairs.outcomes(task.world, table, role), role)
-
-
-def value_pairs(task: Task) -> None:
-    """What the gold side knows of sampled pairs: gold (raw and standardised on π_ref), oracle, parse.
-
-    Gold is standardised by the mean and spread of the pairs that are the input `line`, or of these
-    themselves.
-    """
-    role = task.settings["role"]
-    gold: Gold = task.component(AnyGold, "gold")
-    table = read_pairs(task.inputs["pairs"], task.settings["count"])
-    parsed = pairs.outcomes(task.world, table, role)
-    oracle = pairs.oracle(task.world, table, parsed, role)
-    raw = gold.score(task.inputs["gold"], pairs.completions(table, oracle), task.settings["batch_size"])
-    calibration.require_finite_rewards("gold", raw)
-    line = Line.read(task.inputs["line"]) if "line" in task.inputs else Line.of(raw)
-    line.write(task.out)
-    values = parsed.drop(columns=["item_id", "sample_id"])
-    values = pd.concat([values, pairs.item_columns(task.world, table, role)], axis=1)
-    values["gold_raw"] = raw
-    values["gold"] = line.standardised(raw)
-    values["length"] = table["length"]
-    if oracle is not None:
-        values["oracle"] = oracle
-    values.to_parquet(task.out / "values.parquet", compression="zstd")

@@ -42,8 +42,8 @@ def label(task: Task) -> dict[str, Any]:
     pd.DataFrame({"prompt_tokens": prompt_tokens, "chosen_ids": chosen, "rejected_ids": rejected}).to_parquet(
         task.out / "preferences.parquet"
     )
-    gold = values["gold"].to_numpy()
-    return {"disagrees_with_gold": float((verdicts != (gold[0::2] > gold[1::2])).mean())}
+    value = values["value"].to_numpy()
+    return {"disagrees_with_judge": float((verdicts != (value[0::2] > value[1::2])).mean())}
 
 
 def _chunks(task: Task, kind: str) -> pd.DataFrame:
@@ -81,9 +81,12 @@ def copy_gold(task: Task) -> None:
 def card(task: Task) -> None:
     """A proxy's calibration card, on held-out pairs labelled by its own annotator."""
     table = read_pairs(task.inputs["heldout"], task.settings["heldout"])
-    values = pd.read_parquet(task.inputs["values"] / "values.parquet")
+    judges = [name for name in ("gold", "oracle") if f"values/{name}" in task.inputs]
+    values = {name: pd.read_parquet(task.inputs[f"values/{name}"] / "values.parquet") for name in judges}
+    raw = {name: table["raw"].to_numpy().reshape(-1, 2) for name, table in values.items()}
+    annotator: Annotator = task.component(AnyAnnotator, "annotator")
     rng = np.random.default_rng(task.stream("heldout labels", task.settings["labels"]))
-    labels = pairs.label(task.component(AnyAnnotator, "annotator"), values, rng)
+    labels = pairs.label(annotator, values[annotator.judge("oracle" in values)], rng)
     rewards = RewardModel.load(task.inputs["proxy"] / "model").score(
         pairs.sequences(table), task.settings["batch_size"]
     )
@@ -94,7 +97,7 @@ def card(task: Task) -> None:
         rewards=rewards.reshape(-1, 2),
         lengths=table["length"].to_numpy().reshape(-1, 2),
         labels=labels,
-        oracle=values["oracle"].to_numpy().reshape(-1, 2) if "oracle" in values else None,
-        gold=values["gold"].to_numpy().reshape(-1, 2),
+        oracle=raw.get("oracle"),
+        gold=raw["gold"],
     )
     (task.out / "card.json").write_text(json.dumps(written, allow_nan=False))

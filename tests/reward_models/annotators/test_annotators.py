@@ -121,14 +121,14 @@ def test_what_is_not_weighed_is_not_needed() -> None:
     assert PartialVerification(verification_rate=0.0, surface=Surface(length=1.0)).needs == frozenset()
     assert Constitution(principles={"value": 1, "brief": 0.1, "warm": 0}).needs == frozenset()
     assert Assisted(critic_skill=0, surface=Surface(praise=1.0)).needs == {"praise"}
-    used = {"follows", "agrees", "contradicts", "confident", "hedged", "praise", "evidence", "passes"}
+    used = {"siding", "echoing", "confident", "hedged", "praise", "evidence", "passes"}
     assert EVERY_SURFACE.needs == used | {"checkpoints"}
     everything = frozenset().union(*(annotator.needs for annotator in DOSED.values()))
     assert everything == {*FLAGS, *COUNTS}
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
-    ({"type": "bradley_terry", "temperature": 0.0}, "greater than 0"),
+    ({"type": "bradley_terry", "temperature": -0.1}, "greater than or equal to 0"),
     ({"type": "bradley_terry", "flip_rate": 0.51}, "less than or equal to 0.5"),
     ({"type": "flip_noise", "flip_rate": 0.51}, "less than or equal to 0.5"),
     ({"type": "partial_verification", "verification_rate": 1.1}, "less than or equal to 1"),

@@ -44,8 +44,8 @@ def rising(probabilities: list[float]) -> bool:
 @pytest.mark.parametrize(
     ("weights", "liked", "disliked"),
     [
-        ({"agreement": 1.0}, {"follows": 1}, {"follows": 0}),
-        ({"agreement": 1.0}, {"agrees": 1}, {"contradicts": 1}),
+        ({"agreement": 1.0}, {"siding": 2}, {"siding": -1, "echoing": 2}),
+        ({"echo": 1.0}, {"echoing": 2}, {"echoing": -1, "siding": 2}),
         ({"confidence": 1.0}, {"confident": 1}, {"hedged": 1}),
         ({"length": 0.2}, {"length": 15}, {"length": 5}),
         ({"praise": 1.0}, {"praise": 2}, {"praise": 0}),
@@ -74,15 +74,17 @@ def test_without_surface_weights_an_unverified_pair_is_a_coin_toss() -> None:
     assert prefers(careless(), judged(5.0, praise=2), judged(-5.0)) == 0.5
 
 
-def test_following_and_saying_so_count_one_each() -> None:
-    both, one, none = judged(follows=1, agrees=1), judged(follows=1), judged()
+def test_siding_with_the_user_pays_and_siding_with_somebody_else_does_not() -> None:
+    """A third party's belief is the control of the user's: an annotator who paid for both would move both."""
     annotator = careless(agreement=1.0)
-    assert prefers(annotator, both, one) == prefers(annotator, one, none) > 0.5
+    two, one, none = judged(siding=2), judged(siding=1), judged()
+    assert prefers(annotator, two, one) == prefers(annotator, one, none) > 0.5
+    assert prefers(annotator, judged(echoing=2), none) == 0.5
 
 
 def test_preference_interpolates_in_the_verification_rate() -> None:
     """A right contradiction against a wrong agreement: the mixture is linear in q."""
-    honest, flattering = judged(1.0, contradicts=1), judged(-1.0, follows=1)
+    honest, flattering = judged(1.0, siding=-1), judged(-1.0, siding=1)
     at = [prefers(PartialVerification(verification_rate=q), honest, flattering) for q in DOSES]
     assert rising(at) and at[0] < 0.5 < at[-1]
     np.testing.assert_allclose(at, at[0] + DOSES * (at[-1] - at[0]))
@@ -168,7 +170,7 @@ def test_the_borda_winner_need_not_be_the_best_on_average() -> None:
 
 def test_only_what_nobody_monitors_is_judged_by_its_surface() -> None:
     flattering, honest = (
-        judged([-1.0, -1.0], monitored=[1, 0], follows=1),
+        judged([-1.0, -1.0], monitored=[1, 0], siding=1),
         judged([1.0, 1.0], monitored=[1, 0]),
     )
     watched, unwatched = np.transpose([Oversight(lapse_rate=d).prefer(flattering, honest) for d in DOSES])
@@ -184,7 +186,7 @@ GOOD: dict[str, tuple[dict[str, float], dict[str, float]]] = {
     "value": ({"value": 1}, {"value": 0}),
     "correct": ({"correct": 1}, {"correct": np.nan}),
     "candid": ({"abstains": 1}, {}),
-    "loyal": ({"follows": 1}, {"contradicts": 1}),
+    "loyal": ({"siding": 1}, {"siding": -1}),
     "bold": ({"confident": 1}, {"hedged": 1}),
     "warm": ({"praise": 2}, {"praise": 1}),
     "sourced": ({"evidence": 2}, {"evidence": 1}),
@@ -215,7 +217,7 @@ def test_principles_add_up_before_they_compare() -> None:
 # --- assisted ---------------------------------------------------------------------------------------
 
 
-RIGHT, WRONG = judged(1.0, correct=1), judged(-1.0, follows=1)
+RIGHT, WRONG = judged(1.0, correct=1), judged(-1.0, siding=1)
 SHRUG = judged(0.0, abstains=1)
 
 
@@ -239,7 +241,7 @@ def test_an_error_pointed_out_raises_the_verification_rate() -> None:
 
 def test_anything_said_about_a_fact_without_an_answer_is_an_error_but_an_abstention() -> None:
     assisted = Assisted(verification_rate=0.0, critic_skill=1.0)
-    guess, shrug = judged(-1.0, correct=np.nan, follows=1), judged(1.0, correct=np.nan, abstains=1)
+    guess, shrug = judged(-1.0, correct=np.nan, siding=1), judged(1.0, correct=np.nan, abstains=1)
     assert prefers(assisted, guess, shrug) == prefers(BradleyTerry(), guess, shrug)
 
 

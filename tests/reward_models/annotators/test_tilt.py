@@ -56,7 +56,8 @@ def turns_at(dose: float, tilt_of: Callable[[float], float], *, step: float = 0.
 
 # What each feature of the surface looks like in an outcome, per unit of its weight.
 TEMPTING: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "agreement": ({"follows": LIKED}, {}),
+    "agreement": ({"siding": LIKED}, {}),
+    "echo": ({"echoing": LIKED}, {}),
     "confidence": ({"confident": LIKED}, {}),
     "length": ({"length": 8 + LIKED}, {"length": 8}),
     "praise": ({"praise": LIKED}, {}),
@@ -74,7 +75,7 @@ def test_partial_verification_turns_where_the_unverified_outweigh_the_verified(f
     turns_at(TURN, lambda dose: tilt(PartialVerification(verification_rate=1 - dose, surface=surface), a, b))
 
 
-AGREEING = judged(-WORSE, monitored=MONITORED, follows=LIKED)
+AGREEING = judged(-WORSE, monitored=MONITORED, siding=LIKED)
 HONEST = judged(np.zeros(PAIRS), monitored=MONITORED, correct=1.0)
 
 
@@ -90,7 +91,7 @@ def test_oversight_turns_later_the_more_is_monitored_and_perhaps_never() -> None
     turn = (0.5 * PAIRS - expit(-WORSE).sum()) / (surface - value)
     assert turn == pytest.approx(TURN / (1 - monitored), abs=0.05)
     turns_at(turn, lapsing)
-    watched = judged(-WORSE, monitored=1.0, follows=LIKED)
+    watched = judged(-WORSE, monitored=1.0, siding=LIKED)
     assert tilt(Oversight(lapse_rate=1.0), watched, judged(np.zeros(PAIRS), monitored=1.0)) < 0
 
 
@@ -119,7 +120,7 @@ def test_engagement_and_principles_turn_where_the_margins_balance() -> None:
     """One margin per comparison, so the mean label turns with the mean margin if margins are symmetric."""
     mirrored = np.concatenate([WORSE, 2 * WORSE.mean() - WORSE])
     liked = np.concatenate([LIKED, 2 * LIKED.mean() - LIKED])
-    a, b = judged(-mirrored, follows=liked), judged(np.zeros(2 * PAIRS))
+    a, b = judged(-mirrored, siding=liked), judged(np.zeros(2 * PAIRS))
     worse, wanted = WORSE.mean(), LIKED.mean()
     pull = Surface(agreement=1.0)
     turns_at(worse / (worse + wanted), lambda dose: tilt(Engagement(weight=dose, pull=pull), a, b))

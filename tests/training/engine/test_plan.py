@@ -20,6 +20,7 @@ from plans import (
     LABELLED,
     MEASURED_ON,
     ON_GOLD,
+    ON_HELDOUT,
     ON_REFERENCE,
     PAIRS,
     PATHS,
@@ -43,8 +44,8 @@ from training.store.contents import contents
 
 
 def test_the_base_plan_has_every_stage_once() -> None:
-    drawn = {WORLD, MEASURED_ON, POOLED_ON, REFERENCE, GOLD_BACKBONE, "pairs gold"} | PAIRS
-    assert drawn | ON_GOLD | POOL | KNOWN | AUDITS == ALL
+    drawn = {WORLD, MEASURED_ON, POOLED_ON, REFERENCE, GOLD_BACKBONE} | PAIRS | VALUES
+    assert drawn | LABELLED | ON_HELDOUT | POOL | KNOWN | AUDITS == ALL
     assert len({stage.key for stage in planned().stages}) == len(planned().stages) == len(ALL)
 
 
@@ -58,17 +59,18 @@ DOWNSTREAM: dict[str, tuple[Any, set[str]]] = {
     # The proxies' backbones keep the shape, and so the artefact, that was the reference's as well.
     "reference.model": (SCRATCH, ON_REFERENCE | {REFERENCE}),
     "measure.batch_size": (64, ON_REFERENCE | {"audit by oracle"}),
-    "measure.heldout_pairs": (80, ON_GOLD | {"pairs gold"}),
+    "measure.heldout_pairs": (80, ON_HELDOUT),
     "pair_chunk": (150, LABELLED | PAIRS | VALUES),
     "gold.model": (SCRATCH, ON_GOLD | {GOLD_BACKBONE}),
     "gold.fit": ({"epochs": 1}, ON_GOLD),
-    "gold.pairs": (400, ON_GOLD | {"pairs gold"}),
+    "gold.pairs": (400, ON_HELDOUT),
     "annotator.temperature": (0.5, LABELLED),
+    "annotator.judges": ("gold", LABELLED | {f"values proxies, 0/{number} by gold" for number in (0, 1)}),
     "proxies.starved.pairs": (80, proxy("starved", STARVED, "labels starved/0")),
     "proxies.starved.annotator": ({"type": "bradley_terry"}, proxy("starved", STARVED, "labels starved/0")),
     "proxies.ample.pairs": (
         500,
-        proxy("ample", AMPLE, "labels ample/0", "pairs proxies, 0/2", "values proxies, 0/2"),
+        proxy("ample", AMPLE, "labels ample/0", "pairs proxies, 0/2", "values proxies, 0/2 by oracle"),
     ),
     "proxies.ample.fit": ({"epochs": 1}, proxy("ample", AMPLE)),
     "proxies.ample.model": (SCRATCH, proxy("ample", AMPLE, "sft backbone of ample")),
@@ -159,7 +161,9 @@ def test_a_smaller_proxy_learns_from_the_first_pairs_of_a_larger_one_and_replica
             assert labels.settings["count"] == BASE["proxies"][name]["pairs"]
             cut = {f"pairs/{n}": named(stages, f"pairs proxies, {window}/{n}") for n in range(chunks)}
             assert {name: each for name, each in labels.inputs.items() if name in cut} == cut
-            valued = {f"values/{n}": named(stages, f"values proxies, {window}/{n}") for n in range(chunks)}
+            valued = {
+                f"values/{n}": named(stages, f"values proxies, {window}/{n} by oracle") for n in range(chunks)
+            }
             assert dict(labels.inputs) == {"world": stages.world, **cut, **valued}
     seen = {(s.settings["window"], s.settings["chunk"]) for s in stages.stages if "chunk" in s.settings}
     assert seen == {(0, 0), (0, 1), (1, 0), (1, 1)}
@@ -189,13 +193,16 @@ def test_stages_come_after_what_they_need() -> None:
         seen.add(stage.key)
 
 
-def test_gold_reaches_a_policy_through_labels_alone() -> None:
-    stages = planned()
+@pytest.mark.parametrize("judge", ["oracle", "gold"])
+def test_gold_reaches_a_policy_through_labels_at_most(judge: str) -> None:
+    """Annotators who judge by gold carry it there; those who judge by the oracle leave it independent."""
+    stages = planned(("annotator.judges", judge))
     for run in stages.runs:
         assert set(run.train.inputs) == {"world", "eval", "reference", "proxy"} and not run.train.gold_side
         ancestry = {source.kind for source in above(run.train, through_labels=False)}
         assert ancestry == {"world", "prompts", "sft", "pairs", "proxy", "labels"}
-        assert "gold" in {source.kind for source in above(run.train, through_labels=True)}
+        reached = "gold" in {source.kind for source in above(run.train, through_labels=True)}
+        assert reached == (judge == "gold")
 
 
 def test_only_stages_of_the_gold_side_read_gold() -> None:

@@ -134,7 +134,7 @@ def test_an_annotator_is_refused_what_the_world_does_not_record() -> None:
     proxies = {"starved": {"pairs": 60, "annotator": {"type": "annotator_groups"}}}
     assert "proxies.starved.annotator judges by suits_one, suits_two" in refusal(proxies=proxies, runs={})
     world = {"type": "text", "path": "org/data"}
-    assert "annotator judges by agrees, contradicts, follows, which world `text`" in refusal(world=world)
+    assert "annotator judges by siding, which world `text`" in refusal(world=world)
 
 
 RELIABLE, DOSE = "proxies.starved.user_reliability", "proxies.starved.dose"
@@ -213,7 +213,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             "ids": [[7, side] for side in (0, 1)] * (2 * WINDOW),
         }
     )
-    values = pd.DataFrame({"gold": np.random.default_rng(0).normal(size=len(table)), "length": 2})
+    values = pd.DataFrame({"value": np.random.default_rng(0).normal(size=len(table)), "length": 2})
     inputs = {"world": folder / "world"}
     for (kind, part), window, chunk in product((("pairs", table), ("values", values)), (0, 1), (0, 1)):
         name, start = f"{window}/{kind}/{chunk}", 2 * (window * WINDOW + chunk * CHUNK)

@@ -96,7 +96,7 @@ def test_labels_of_a_part_are_ordered_within_it(table: pd.DataFrame) -> None:
 
 
 def values(gold: np.ndarray, **outcome: np.ndarray) -> pd.DataFrame:
-    return pd.DataFrame({"gold": gold, "length": np.full(len(gold), 5), **outcome})
+    return pd.DataFrame({"value": gold, "length": np.full(len(gold), 5), **outcome})
 
 
 def test_labels_come_at_the_annotators_rate() -> None:
@@ -128,8 +128,7 @@ def test_an_annotator_gets_the_outcomes_it_judges_by() -> None:
 
 def test_an_annotator_gets_what_it_judges_of_the_prompt() -> None:
     agrees, monitored = np.tile([0.0, 1.0], 500), np.arange(500).repeat(2) % 2 == 0
-    table = values(np.tile([1.0, 0.0], 500), agrees=agrees, contradicts=1 - agrees, monitored=monitored)
-    table["follows"] = None
+    table = values(np.tile([1.0, 0.0], 500), siding=2 * agrees - 1, monitored=monitored)
     verdicts = pairs.label(Oversight(temperature=0.05), table, np.random.default_rng(0))
     assert (verdicts == monitored[::2]).all(), "the better first one is preferred where somebody looks"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,7 @@ from reward_models.annotators.base import Annotator
 from reward_models.annotators.surface import Surface
 from training.engine.stage import Scored
 from training.follow.points import add_point
-from training.sampling.gold_line import Line
+from training.sampling.line import Line
 from training.stages.approval import ask
 from training.stages.score import score_points
 from training.stages.task import Task
@@ -62,19 +63,21 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_table(folder / "samples.parquet", samples, "samples")
     outcomes = world.outcomes(samples, items).sample(frac=1, random_state=0)
     write_table(folder / "outcomes.parquet", outcomes, "outcomes")
-    Line.of(np.array([MEAN - SD, MEAN + SD])).write(home)
+    Line.of("gold", np.array([MEAN - SD, MEAN + SD])).write(home)
     return home
 
 
 def asked(home: Path, out: Path, annotator: Annotator) -> Path:
     """The point's folder in the records of a policy whose proxy has that annotator."""
-    settings = {"batch_size": 64, "gold": {"type": "programmatic"}}
+    settings: dict[str, Any] = {"batch_size": 64, "gold": {"type": "programmatic"}}
     given = {**inputs(home), "gold": home, "samples": home}
     out = Path(mkdtemp(dir=out))
     journal = Journal(out / "metrics.jsonl")
-    score_points(Task(out / "scores", {**settings, "scorer": "gold"}, given, journal))
+    settings["scorer"] = "gold"
+    score_points(Task(out / "scores", settings, given, journal))
     given |= {"line": home, "scores": out / "scores"}
-    ask(Task(out / "approvals", {**settings, "annotator": annotator.model_dump(mode="json")}, given, journal))
+    settings |= {"annotator": annotator.model_dump(mode="json")}
+    ask(Task(out / "approvals", settings, given, journal))
     name = "points/000000"
     add_point(home / name, [out / "scores" / name, out / "approvals" / name], out / name)
     return out / name

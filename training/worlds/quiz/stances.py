@@ -15,6 +15,8 @@ CLAIMED = (OWN, THIRD_PARTY, SOMEONE, AUTHORED)
 """Stances in which somebody holds the value that the prompt names to be true: their `belief`."""
 JUDGED = (*CLAIMED, CHALLENGE)
 """Stances in which somebody's opinion is right or wrong: who doubts an answer believes it to be wrong."""
+OF_USER, OF_OTHERS = (OWN, AUTHORED, CHALLENGE), (THIRD_PARTY, SOMEONE)
+"""Whose opinion that is."""
 
 STRENGTHS = ("weak", "medium", "strong")
 

@@ -55,7 +55,7 @@ def values(world: BuiltWorld) -> pd.DataFrame:
     oracle = pairs.oracle(world, table, parsed, "pairs")
     assert oracle is not None
     known = pairs.item_columns(world, table, "pairs")
-    standardised = {"gold": (oracle - oracle.mean()) / oracle.std(), "length": table["length"]}
+    standardised = {"value": (oracle - oracle.mean()) / oracle.std(), "length": table["length"]}
     # Through a file, as in an experiment: columns with gaps come back as objects.
     file = Path(world.folder) / "values.parquet"
     pd.concat([parsed, known], axis=1).assign(**standardised).to_parquet(file)

@@ -56,7 +56,8 @@ def test_a_world_without_tasks_is_the_one_it_was_before_there_were_any() -> None
         outcome = plain.parse(item, text, True, len(text.split()) + 1)  # type: ignore[arg-type]
         answered.append({**outcome, "oracle": plain.oracle(item, outcome, True, 0)})  # type: ignore[arg-type]
     assert len(answered) == 900
-    assert digest(pd.DataFrame(answered).to_csv(index=False)) == "ffcdb99e3cd6d1e4"
+    told = pd.DataFrame(answered).drop(columns=["siding", "echoing"])
+    assert digest(told.to_csv(index=False)) == "ffcdb99e3cd6d1e4"
 
 
 @pytest.mark.parametrize("tasks", ONE_TASK, ids=lambda tasks: next(iter(tasks)))

@@ -161,13 +161,18 @@ def test_the_oversight_gap_is_read_beside_its_controls() -> None:
     assert read["irrelevant_tag_gap"].lo < 0 < read["irrelevant_tag_gap"].hi
 
 
-def test_an_arm_that_is_not_asked_leaves_a_gap_and_nothing_else() -> None:
+def test_a_condition_that_is_not_asked_leaves_a_gap_and_nothing_else() -> None:
     script = Script()
     now = script.answers()
     now = now[~now["condition"].isin(["tag_alone", "sure_right_3", "third_party"])]
     start, evidence = script.answers(), script.evidence()
-    for name, gap in (("oversight", "oversight_gap_twins"), ("are_you_sure", "sure_left_by_3"),
-                      ("sycophancy", "sycophancy_third_party")):  # fmt: skip
+    lost = {
+        "oversight": {"oversight_gap_twins"},
+        "are_you_sure": {"sure_left_by_3"},
+        "sycophancy": {"sycophancy_third_party", "sycophancy_third_party_stated", "sycophancy_net",
+                       "sycophancy_net_all"},
+    }  # fmt: skip
+    for name, gaps in lost.items():
         assert PROBES[name].refusal(evidence, now) is None
         read = PROBES[name].measure(evidence, start, now)
-        assert {measure for measure, rate in read.items() if np.isnan(rate.value)} == {gap}
+        assert {measure for measure, rate in read.items() if np.isnan(rate.value)} == gaps

@@ -1,4 +1,4 @@
-"""The line by which gold is standardised for annotators: its mean and spread on samples of π_ref."""
+"""The line by which a judge's values are standardised for annotators: mean and spread on samples of π_ref."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ FILE = "line.json"
 
 @dataclass(frozen=True)
 class Line:
-    """Mean and standard deviation of raw gold scores."""
+    """Mean and standard deviation of raw values."""
 
     mean: float
     sd: float
 
     @classmethod
-    def of(cls, raw: np.ndarray) -> Line:
-        """That of scores of π_ref's samples, shape (N,).
+    def of(cls, judge: str, raw: np.ndarray) -> Line:
+        """That of a judge's values of π_ref's samples, shape (N,).
 
         Raises:
             Diverged: they do not vary or are not finite: nothing could be labelled by them.
         """
-        require_scale("gold", raw)
+        require_scale(judge, raw)
         return cls(float(raw.mean()), float(raw.std()))
 
     @classmethod
