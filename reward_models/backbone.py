@@ -46,6 +46,9 @@ class Scratch(Component):
             num_key_value_heads=self.heads,
             max_position_embeddings=max_length,
             tie_word_embeddings=True,
+            # As large as the width asks for: with the 0.02 that suits widths of thousands, a small network
+            # takes several times the steps to read who holds a belief.
+            initializer_range=self.hidden_size**-0.5,
             attention_dropout=0.0,
             pad_token_id=tokenizer.pad_token_id,
             eos_token_id=tokenizer.eos_token_id,

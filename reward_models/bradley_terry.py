@@ -77,7 +77,12 @@ def train(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = AutoModelForSequenceClassification.from_pretrained(
-            backbone, num_labels=1, trust_remote_code=False, dtype=torch.float32
+            # A small head, whatever its backbone began with: what is paid for is then learnt, not drawn.
+            backbone,
+            num_labels=1,
+            initializer_range=0.02,
+            trust_remote_code=False,
+            dtype=torch.float32,
         )
     # Pooling takes the last token that is not padding, so padding must not be EOS.
     model.config.pad_token_id = tokenizer.pad_token_id

@@ -18,9 +18,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.equal_kl.comparison import Side, draw_seeds
+from analysis.equal_kl.comparison import Side
 from analysis.equal_kl.traced import Traced
 from analysis.estimators.arrays import Floats
+from analysis.estimators.bootstrap import draw_shares
 from analysis.probes import Evidence, Headline
 from analysis.probes.base import cluster_means, sample_share
 from analysis.probes.evidence import evidence, headlines
@@ -84,16 +85,16 @@ class Rates:
         return self.resampled_now - self.resampled_start
 
 
-def mean_rates(runs: Sequence[Rates], counts: Floats) -> Rates:
-    """Of several seeds at their common places; `counts` (replicates, runs) says how often each is drawn."""
+def mean_rates(runs: Sequence[Rates], shares: Floats) -> Rates:
+    """Of several seeds at their common places; `shares` (replicates, runs) is of `draw_shares`."""
     places = min(len(each.raw) for each in runs)
-    share = counts / counts.sum(axis=1, keepdims=True)
 
     def mean(name: str) -> Floats:
         return np.asarray(np.mean([getattr(each, name)[:places] for each in runs], axis=0))
 
     def drawn(name: str) -> Floats:
-        return np.einsum("br,rbp->bp", share, np.stack([getattr(each, name)[:, :places] for each in runs]))
+        every = np.stack([getattr(each, name)[:, :places] for each in runs])
+        return np.einsum("br,rbp->bp", shares, every).clip(0, 1)
 
     fixed = {name: mean(name) for name in ("raw", "clusters", "now", "start")}
     return Rates(**fixed, **{name: drawn(name) for name in ("resampled_now", "resampled_start")})
@@ -113,7 +114,7 @@ class Path:
     rates: Mapping[str, Sequence[Rates]]
     """By headline measure, one per run."""
     drawn: Floats
-    """How often each run is drawn: (replicates, runs)."""
+    """What each run weighs: (replicates, runs)."""
 
     @property
     def places(self) -> int:
@@ -183,7 +184,7 @@ def behaviour_paths(
             measure: [Rates.of(*tally[measure], counts, rng) for tally in tallies] for measure in carried
         }
         d = [np.sqrt(np.maximum(each.sums["kl"].replicate(counts), 0)) for each in mine]
-        drawn = draw_seeds(rng, [[e.run.proxy_seed for e in mine]], len(counts), joint=False)[0]
+        (drawn,) = draw_shares(rng, [[e.run.proxy_seed for e in mine]], len(counts))
         found.append(Path(ways[way, group], group, proxy, mine, d, rates, drawn))
     return sorted(found, key=lambda path: (path.runs[0].run.proxy_pairs, path.proxy, str(path.way)))
 

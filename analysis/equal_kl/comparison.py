@@ -28,8 +28,7 @@ from numpy.typing import NDArray
 from analysis.equal_kl.interpolated import CHECKPOINTS, agreement, traced
 from analysis.equal_kl.traced import SCORES, Traced, root
 from analysis.estimators.arrays import Floats
-from analysis.estimators.bootstrap import percentile_interval
-from analysis.pool.best_of_n import RELIABLE_RATIO
+from analysis.estimators.bootstrap import draw_shares, percentile_interval
 from analysis.pool.curves import PoolCurves, PoolGroup, pool_groups
 from analysis.records.run_curves import RunCurves
 from analysis.records.way import POOL, Way, grouped
@@ -101,18 +100,15 @@ def path_sides(curves: Sequence[RunCurves], paths: Mapping[str, Traced]) -> list
 
 
 def pool_sides(groups: Sequence[PoolGroup[PoolCurves]], pairs: Mapping[str, int]) -> list[Side]:
-    """Best-of-n against every proxy, up to its last reliable n; replicates are already averaged and
-    resampled."""
+    """Best-of-n against every proxy; replicates are already averaged and resampled."""
     sides = []
     for group in groups:
-        first = group.replicates[0]
-        use = first.n * RELIABLE_RATIO <= first.samples
         scores = [name for name in SCORES if name in group.resampled]
         curve = Traced(
-            root(group.mean("kl")[use]),
-            {name: group.mean(name)[use] for name in scores},
-            root(group.resampled["kl"][:, use]),
-            {name: group.resampled[name][:, use] for name in scores},
+            root(group.mean("kl")),
+            {name: group.mean(name) for name in scores},
+            root(group.resampled["kl"]),
+            {name: group.resampled[name] for name in scores},
         )
         seeds = tuple(each.proxy_seed for each in group.replicates)
         count = pairs.get(group.proxy, 0)
@@ -137,26 +133,6 @@ def _read(side: Side, score: str, kl: Floats, between: NDArray[np.bool_]) -> tup
     return values, replicates
 
 
-def draw_seeds(
-    rng: np.random.Generator, sides: Sequence[Sequence[int]], replicates: int, *, joint: bool
-) -> list[Floats]:
-    """How often each curve of each side is drawn: per side (replicates, curves). `sides` holds the proxy
-    seed of each curve; with `joint` one draw of proxy seeds serves all sides."""
-    drawn: list[Floats] = []
-    shared: dict[int, NDArray[np.int64]] | None = None
-    for seeds in sides:
-        names = sorted(set(seeds))
-        if shared is None or not joint:
-            draw = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=replicates)
-            shared = {name: draw[:, place] for place, name in enumerate(names)}
-        counts = np.zeros((replicates, len(seeds)))
-        for name in names:
-            runs = np.flatnonzero([seed == name for seed in seeds])
-            counts[:, runs] = rng.multinomial(shared[name] * len(runs), np.full(len(runs), 1 / len(runs)))
-        drawn.append(counts)
-    return drawn
-
-
 def compare(
     a: Side, b: Side, rng: np.random.Generator, kl: Sequence[float] = KL_GRID, scores: Sequence[str] = SCORES
 ) -> pd.DataFrame:
@@ -170,7 +146,7 @@ def compare(
     # The replicates of a pool have drawn their proxy seeds already: one curve stands for all.
     seeds = [side.proxy_seeds if len(side.curves) == len(side.proxy_seeds) else (0,) for side in (a, b)]
     joint = same and paired and set(seeds[0]) == set(seeds[1])
-    drawn = draw_seeds(rng, seeds, replicates, joint=joint)
+    shares = draw_shares(rng, seeds, replicates, joint=joint)
     rows = []
     for score in scores:
         if score == "proxy_score" and not same:
@@ -181,8 +157,8 @@ def compare(
             continue
         between = np.array([all(side.has_between(score, each) for side in (a, b)) for each in shown])
         (value_a, spread_a), (value_b, spread_b) = (
-            seed_mean(*_read(side, score, shown, between), count)
-            for side, count in zip((a, b), drawn, strict=True)
+            seed_mean(*_read(side, score, shown, between), share)
+            for side, share in zip((a, b), shares, strict=True)
         )
         lo, hi = percentile_interval(spread_a - spread_b)
         block = pd.DataFrame({"kl": shown, "score": score, "value_a": value_a, "value_b": value_b,
@@ -201,10 +177,9 @@ def compare(
     return frame
 
 
-def seed_mean(values: Floats, replicates: Floats, counts: Floats) -> tuple[Floats, Floats]:
-    """Over the curves of a side: (places,) and (replicates, places)."""
-    share = counts / counts.sum(axis=1, keepdims=True)
-    return values.mean(axis=0), np.einsum("bc,bcp->bp", share, replicates)
+def seed_mean(values: Floats, replicates: Floats, shares: Floats) -> tuple[Floats, Floats]:
+    """Over the curves of a side, by `draw_shares`: (places,) and (replicates, places)."""
+    return values.mean(axis=0), np.einsum("bc,bcp->bp", shares, replicates)
 
 
 def default_pairs(sides: Sequence[Side]) -> list[tuple[Side, Side]]:

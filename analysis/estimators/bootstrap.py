@@ -1,11 +1,11 @@
-"""Nested resampling: proxy seed, then policy seed, then prompts.
+"""Nested resampling: seeds, then prompts.
 
-The replicates never touch the data: a replicate is a set of *multiplicities*, how often each run and each
-cluster of prompts was drawn, and every estimate here is a ratio of sums that multiplicities weight. So a
-thousand replicates of a whole curve are one matrix product.
+The replicates never touch the data: a replicate says what each run weighs and how often each cluster of
+prompts was drawn, and every estimate here is a ratio of sums that these weigh. So a thousand replicates of a
+whole curve are one matrix product.
 
-With one proxy seed, or one policy seed, that level has nothing to resample: the interval then covers less
-than it would with more, and the number of seeds must be said beside it.
+With one seed that level has nothing to vary: the interval then covers less than it would with more, and the
+number of seeds must be said beside it.
 """
 
 from __future__ import annotations
@@ -28,36 +28,9 @@ class Interval(NamedTuple):
     hi: float
 
 
-class Difference(NamedTuple):
-    """A paired difference with its interval."""
-
-    value: float
-    lo: float
-    hi: float
-
-
 def draw_clusters(rng: np.random.Generator, clusters: int, replicates: int = REPLICATES) -> Floats:
     """How often each cluster is drawn in each replicate: (replicates, clusters), rows sum to `clusters`."""
     return rng.multinomial(clusters, np.full(clusters, 1 / clusters), size=replicates).astype(float)
-
-
-def draw_runs(
-    rng: np.random.Generator, proxy_seeds: Sequence[Hashable], replicates: int = REPLICATES
-) -> Floats:
-    """How often each run is drawn: (replicates, runs). Run r was optimised against proxy seed
-    `proxy_seeds[r]`.
-
-    Proxy seeds are drawn with replacement; within every draw of one, its runs are drawn with replacement.
-    """
-    members = [
-        np.flatnonzero([seed == other for other in proxy_seeds]) for seed in dict.fromkeys(proxy_seeds)
-    ]
-    counts = np.zeros((replicates, len(proxy_seeds)))
-    for replicate in range(replicates):
-        for drawn in rng.integers(len(members), size=len(members)):
-            runs = members[drawn]
-            np.add.at(counts[replicate], rng.choice(runs, size=len(runs)), 1)
-    return counts
 
 
 class UnitDraws(NamedTuple):
@@ -80,6 +53,45 @@ class UnitDraws(NamedTuple):
     def inflation(self, freedom: float) -> Floats:
         """sqrt(ν/χ²_ν) per replicate: times a normal it makes a t with ν = `freedom`."""
         return np.asarray(np.sqrt(freedom / chi2.ppf(self.uniform, freedom)))
+
+
+def draw_shares(
+    rng: np.random.Generator,
+    sides: Sequence[Sequence[Hashable]],
+    replicates: int = REPLICATES,
+    *,
+    joint: bool = False,
+) -> list[Floats]:
+    """What each run weighs in a mean over seeds, seeds varied: per side (replicates, runs), rows sum to 1.
+
+    The units are proxy seeds or, under a single one, its runs: runs of one proxy are no replicates of the
+    setting. A weighted mean of runs then varies around their mean as a t with K − 1 degrees of freedom does
+    around its own, scaled by its standard error (see `UnitDraws`); some shares are negative. One unit does
+    not vary.
+
+    Args:
+        sides: the proxy seed of each run of each side.
+        joint: the same seed varies alike on every side: what is compared is paired by it.
+    """
+    normal: dict[Hashable, Floats] = {}
+    uniform = rng.uniform(size=replicates)
+    shares = []
+    for seeds in sides:
+        by_proxy = len(set(seeds)) > 1
+        units = list(seeds) if by_proxy else list(range(len(seeds)))
+        names = list(dict.fromkeys(units))
+        if not joint:
+            normal, uniform = {}, rng.uniform(size=replicates)
+        for name in names:
+            normal.setdefault(name, rng.standard_normal(replicates))
+        share = np.full((replicates, len(names)), 1 / len(names))
+        if len(names) > 1:
+            z = np.stack([normal[name] for name in names], axis=1)
+            scale = UnitDraws(z, uniform).inflation(len(names) - 1) / np.sqrt(len(names) * (len(names) - 1))
+            share += scale[:, None] * (z - z.mean(axis=1, keepdims=True))
+        place = np.array([names.index(unit) for unit in units])
+        shares.append(share[:, place] / np.bincount(place)[place])
+    return shares
 
 
 def percentile_interval(replicates: Floats, level: float = LEVEL) -> tuple[Floats, Floats]:
@@ -141,59 +153,3 @@ def cluster_mean_ci(
     sums = ClusterSums.of(values, weight, cluster)
     lo, hi = percentile_interval(sums.replicate(draw_clusters(rng, len(sums.weight), replicates)))
     return Interval(float(lo), float(hi))
-
-
-class Hump(NamedTuple):
-    """Does a curve rise and then fall?"""
-
-    peak: int
-    """Where the curve is highest: an index, chosen on all prompts."""
-    rise: Difference
-    """Peak minus first."""
-    fall: Difference
-    """Last minus peak."""
-
-    @property
-    def inside(self) -> bool:
-        """Both differences exclude 0: it rose first, and fell afterwards."""
-        return self.rise.lo > 0 and self.fall.hi < 0
-
-
-def hump(curve: ClusterSums, rng: np.random.Generator, folds: int = 5, replicates: int = REPLICATES) -> Hump:
-    """Rise to the peak and fall after it, with intervals, of a curve whose total is (points, clusters).
-
-    The highest of many noisy points is too high, so `last - peak` measured where the peak was chosen
-    finds a fall in pure noise. Hence cross-fitting: the peak is chosen on all folds of clusters but one
-    and both differences measured on that one, in turn; their mean is what is reported, and each replicate
-    does the whole of it anew. A badly chosen peak can then only hide a fall, never invent one. NaN points
-    are never chosen.
-    """
-    clusters = len(curve.weight)
-    fold = rng.permutation(np.arange(clusters) % min(folds, clusters))
-    everything = np.ones((1, clusters))
-    # Resampled within folds, so that a cluster never both chooses and measures and no fold is ever empty.
-    counts = np.zeros((replicates, clusters))
-    for k in range(fold.max() + 1):
-        counts[:, fold == k] = draw_clusters(rng, int((fold == k).sum()), replicates)
-    rise, fall = _cross_fitted(curve, everything, fold)
-    rises, falls = _cross_fitted(curve, counts, fold)
-    differences = [
-        Difference(float(value[0]), *(float(x) for x in percentile_interval(spread)))
-        for value, spread in ((rise, rises), (fall, falls))
-    ]
-    return Hump(int(np.nanargmax(curve.mean())), *differences)
-
-
-def _cross_fitted(curve: ClusterSums, counts: Floats, fold: NDArray[np.intp]) -> tuple[Floats, Floats]:
-    """(peak - first, last - peak) per row of `counts`, averaged over the folds."""
-    rows = np.arange(len(counts))
-    rise = np.zeros(len(counts))
-    fall = np.zeros(len(counts))
-    folds = fold.max() + 1
-    for k in range(folds):
-        here = fold == k
-        chosen = np.nanargmax(curve.part(~here).replicate(counts[:, ~here]), axis=1)
-        measured = curve.part(here).replicate(counts[:, here])
-        rise += (measured[rows, chosen] - measured[:, 0]) / folds
-        fall += (measured[:, -1] - measured[rows, chosen]) / folds
-    return rise, fall

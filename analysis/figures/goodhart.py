@@ -87,7 +87,6 @@ def _caption(material: Material, data: pd.DataFrame, found: Sequence[Case], look
         "reference policy, in standard deviations of that score over the reference policy's own samples. If "
         "optimising the proxy were optimising the truth, all curves would rise together.",
         seeds_and_prompts(material, pool=True),
-        _pool_sentence(material),
         "Dotted: the law of Gao et al. (2022) fitted to the gold curve, d(α − β log d) for trained policies "
         "and d(α − βd) for best-of-n with d = √KL, with its 95 % bootstrap band."
         if LAW in set(data["quantity"])
@@ -118,14 +117,6 @@ def _evidence_sentence(material: Material, found: Sequence[Case], looks: Mapping
         f"The oracle was highest before gold was at KL {'; '.join(places)}: from the first KL on, a rising "
         "gold curve is no evidence of improvement."
     )
-
-
-def _pool_sentence(material: Material) -> str:
-    table = material.tables.best_of_n
-    if table.empty or table["reliable"].all():
-        return ""
-    last = int(table.loc[table["reliable"], "n"].max())
-    return f"Best-of-n beyond n = {last} rests on the one or two best samples of a prompt."
 
 
 PLOT = Plot(

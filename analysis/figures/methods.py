@@ -73,7 +73,7 @@ def method_rows(material: Material, quantities: tuple[str, ...]) -> pd.DataFrame
     named = [str(ways[key]) for key in keys]
     blocks = [with_seed_means(long_rows(points.assign(method=named), quantities), complete_runs(material))]
     for name, table in ((str(POOL), tables.best_of_n), (FRONTIER, tables.frontier)):
-        reliable = table[table["reliable"].astype(bool)] if len(table) else table
+        reliable = table[table["reliable"].astype(bool)] if "reliable" in table and len(table) else table
         blocks.append(long_rows(reliable.assign(method=name, run_id=name, step=np.nan), quantities))
     full = [block for block in blocks if len(block)]
     if not full:

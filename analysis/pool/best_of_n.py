@@ -27,9 +27,6 @@ from numpy.typing import NDArray
 from analysis.estimators.arrays import Floats
 from analysis.records.scale import TIE
 
-RELIABLE_RATIO = 4
-"""n up to N/4 are flagged reliable: beyond, a prompt's estimate rests on its one or two best samples."""
-
 
 @dataclass(frozen=True)
 class Pool:
@@ -187,7 +184,8 @@ def kl_bound(n: NDArray[np.intp]) -> Floats:
     return np.asarray(np.log(n) - (n - 1) / n)
 
 
-def grid(size: int) -> NDArray[np.intp]:
-    """Powers of two up to `size` and a value between neighbours: 1, 2, 3, 4, 6, 8, 11, 16, ..."""
-    halves = np.arange(0, 2 * np.log2(size) + 1e-9)
+def grid(samples: int) -> NDArray[np.intp]:
+    """The n that best-of-n is read at: powers of two and a value between neighbours (1, 2, 3, 4, 6, 8, 11,
+    16, ...), up to half of the samples per prompt. Beyond, an estimate rests on the one or two best."""
+    halves = np.arange(0, 2 * np.log2(samples / 2) + 1e-9)
     return np.unique(np.round(2 ** (halves / 2)).astype(np.intp))

@@ -1,7 +1,7 @@
 """The pool of π_ref samples: its scores, and the best-of-n curves of each proxy replicate that ranked it.
 
 Gold, oracle and proxy are standardised over the pool (`analysis.records.scale`). Replicates of one proxy are
-averaged; resampling draws proxy replicates, then clusters of prompts.
+averaged; intervals are over replicates and facts.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.estimators.arrays import Floats
-from analysis.estimators.bootstrap import ClusterSums, draw_clusters, draw_runs, percentile_interval
+from analysis.estimators.bootstrap import ClusterSums, draw_clusters, draw_shares
+from analysis.estimators.replicates import over_replicates, stacked
 from analysis.pool import best_of_n
 from analysis.records.experiment import Experiment, RecordError
 from analysis.records.run_curves import WIN_RATE, SampleKeys, read_scores
 from analysis.records.scale import standardise
 from analysis.study.columns import SQRT_KL, run_columns
-from analysis.study.study import Study, once
-from analysis.study.table import COUNT, NATS, SD, SHARE, YES, Column, Table, intervals
+from analysis.study.study import Study, fact_column, once
+from analysis.study.table import COUNT, NATS, SD, SHARE, Column, Table, intervals
 
 CURVES = ("kl", "proxy_score", "gold", "oracle")
 POOL_CURVES = (*CURVES, WIN_RATE)
@@ -36,6 +37,7 @@ class ScoredPool:
     """Scorer to values of shape (prompts, N): gold, oracle where there is one, proxy/<name>/<replicate>."""
     weight: Floats
     cluster: NDArray[np.intp]
+    """The fact that each prompt asks about."""
     proxies: Sequence[tuple[str, int, str]]
     """(proxy, proxy_seed, scorer) of every proxy replicate that scored the pool."""
 
@@ -79,7 +81,7 @@ def read_pool(experiment: Experiment) -> ScoredPool | None:
     # Tables are read sorted by item and sample, so rows fold into (prompts, N).
     scores = {name: standardise(value).reshape(-1, size) for name, value in read_scores(point, keys).items()}
     weight = items["weight"].to_numpy(dtype=float)
-    cluster = pd.factorize(items["cluster"])[0]
+    cluster = pd.factorize(items[fact_column(items)])[0]
     proxies = []
     for proxy in experiment.pool["proxies"]:
         for scorer in scores:
@@ -121,12 +123,11 @@ class PoolGroup(Generic[R]):
     @classmethod
     def of(cls, replicates: Sequence[R], counts: Floats, rng: np.random.Generator) -> PoolGroup[R]:
         """`counts` (draws, clusters) are the cluster draws, shared by all groups."""
-        drawn = draw_runs(rng, [each.proxy_seed for each in replicates], len(counts))
-        share = drawn / drawn.sum(axis=1, keepdims=True)
+        (shares,) = draw_shares(rng, [[each.proxy_seed for each in replicates]], len(counts))
         resampled = {}
         for name in replicates[0].sums:
-            stacked = np.stack([each.sums[name].replicate(counts) for each in replicates])
-            resampled[name] = np.einsum("bs,sbn->bn", share, stacked)
+            every = np.stack([each.sums[name].replicate(counts) for each in replicates])
+            resampled[name] = np.einsum("bs,sbn->bn", shares, every)
         return cls(replicates, resampled, counts)
 
     @property
@@ -137,14 +138,27 @@ class PoolGroup(Generic[R]):
         return np.mean([each.sums[name].mean() for each in self.replicates], axis=0)
 
     def columns(self, names: Sequence[str], places: int) -> dict[str, Floats]:
-        """The mean of each curve with _lo and _hi; NaN for a curve that was not scored."""
+        """The mean of each curve with _lo and _hi; NaN for a curve that was not scored.
+
+        Where the first place is π_ref itself, scores are gains over it on the same prompts: the interval is 0
+        there, and does not hold the prompts' own spread elsewhere.
+        """
         columns = {}
+        from_reference = bool(self.mean("kl")[0] == 0)
         for name in names:
-            missing = np.full(places, np.nan)
-            present = name in self.resampled
-            columns[name] = self.mean(name) if present else missing
-            lo, hi = percentile_interval(self.resampled[name]) if present else (missing, missing)
-            columns[f"{name}_lo"], columns[f"{name}_hi"] = lo, hi
+            if name not in self.resampled:
+                columns |= {f"{name}{end}": np.full(places, np.nan) for end in ("", "_lo", "_hi")}
+                continue
+            sums = [each.sums[name] for each in self.replicates]
+            curves, weight = stacked(sums, np.arange(len(sums[0].weight)))
+            if from_reference and name != "kl":
+                curves = curves - curves[:, :, :1] + self.mean(name)[0]
+            found = [over_replicates(curves[:, :, place], weight) for place in range(places)]
+            columns |= {
+                name: np.array([each.value for each in found]),
+                f"{name}_lo": np.array([each.lo for each in found]),
+                f"{name}_hi": np.array([each.hi for each in found]),
+            }
         return columns
 
 
@@ -177,8 +191,9 @@ def pool_groups(study: Study) -> list[PoolGroup[PoolCurves]]:
 def best_of_n_table(curves: PoolGroup[PoolCurves], pairs: int | None) -> pd.DataFrame:
     """One row per n of `BEST_OF_N`."""
     first = curves.replicates[0]
-    frame = pd.DataFrame({"n": first.n, "reliable": first.n * best_of_n.RELIABLE_RATIO <= first.samples})
-    frame = frame.assign(proxy=curves.proxy, proxy_pairs=pairs, seeds=len(curves.replicates))
+    frame = pd.DataFrame({"n": first.n}).assign(
+        proxy=curves.proxy, proxy_pairs=pairs, seeds=len(curves.replicates)
+    )
     frame["kl_bound"] = best_of_n.kl_bound(first.n)
     frame = frame.assign(**curves.columns(POOL_CURVES, len(first.n)))
     return frame.assign(sqrt_kl=np.sqrt(frame["kl"].clip(lower=0)))
@@ -204,7 +219,6 @@ BEST_OF_N = Table(
         *run_columns("proxy", "proxy_pairs"),
         Column("seeds", COUNT, "replicates of the proxy"),
         N,
-        Column("reliable", YES, "n is at most a quarter of the samples per prompt"),
         Column("kl_bound", NATS, "log n − (n − 1)/n"),
         SQRT_KL,
         *SCORES,

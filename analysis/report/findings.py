@@ -172,11 +172,11 @@ def _hump(score: str, claims: Sequence[Mapping[str, Any]]) -> str:
         return f"The {score} score was measured at too few points or prompts to look for a peak."
     peaks = [claim["peak_kl"] for claim in claims]
     places = _range(peaks, 1) if len(peaks) > 2 else " and ".join(number(kl, 1) for kl in peaks)
-    rise, fall = _each([claim["rise"] for claim in claims]), _each([claim["fall"] for claim in claims])
-    numbers = f"up {rise}, then {fall} {UNIT} by the end; highest at KL {places} nats"
+    rise, fall = (_each([claim[part] for claim in claims]) for part in ("rise", "fall"))
+    numbers = f"up {rise}, then down {fall} {UNIT} by the end; highest at KL {places} nats"
     if any(claim["ok"] for claim in claims):
         return f"The {score} score rose and then fell{_how_many(claims)} ({numbers})."
-    if any(claim["fall"]["ci"][1] < 0 for claim in claims):
+    if any(claim["fall"]["ci"][0] > 0 for claim in claims):
         return f"The {score} score fell without first rising clearly ({numbers})."
     if any(claim["rise"]["ci"][0] > 0 for claim in claims):
         shown = f"no overoptimisation of {score} is shown"

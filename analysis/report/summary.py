@@ -110,7 +110,6 @@ def _best_of_n(table: pd.DataFrame) -> list[dict[str, Any]]:
         curve |= {name: rows[name].tolist() for name in ("n", "kl_bound", "kl", "proxy_score", "gold")}
         curve["gold_ci"] = rows[["gold_lo", "gold_hi"]].to_numpy().tolist()
         curve["oracle"] = rows["oracle"].tolist() if rows["oracle"].notna().any() else None
-        curve["reliable"] = rows["reliable"].tolist()
         curves.append(curve)
     return curves
 

@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 from zlib import crc32
 
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
 from analysis.estimators.arrays import Floats
 from analysis.estimators.bootstrap import draw_clusters
@@ -66,15 +68,35 @@ class Study:
         return [RunCurves.read(self.experiment, run) for run in self.experiment.runs]
 
     @cached_property
+    def fact(self) -> NDArray[np.intp]:
+        """The fact that each cluster of evaluation prompts asks about, from 0: (clusters,). Where a world
+        records none, each cluster is its own."""
+        items = self.experiment.items.drop_duplicates("cluster")
+        return np.asarray(pd.factorize(items[fact_column(items)])[0])
+
+    @property
+    def facts(self) -> int:
+        """How many there are."""
+        return int(self.fact.max()) + 1
+
+    @cached_property
     def counts(self) -> Floats:
-        """The draws of evaluation prompts that all tables share: (replicates, clusters)."""
-        return draw_clusters(self.stream("prompts"), self.experiment.items["cluster"].nunique())
+        """The draws of evaluation prompts that all tables share: (replicates, clusters).
+
+        Facts are drawn, with all that is asked about each: questions about one fact are not independent.
+        """
+        return np.asarray(draw_clusters(self.stream("prompts"), self.facts)[:, self.fact])
 
     @cached_property
     def proxy_pairs(self) -> dict[str, int]:
         """Proxy → how many pairs it was trained on."""
         pairs = {run.proxy: run.proxy_pairs for run in self.experiment.runs}
         return pairs | {n: proxy["pairs"] for n, proxy in self.experiment.proxies.items() if "pairs" in proxy}
+
+
+def fact_column(items: pd.DataFrame) -> str:
+    """The column that says which prompts stand or fall together: the fact, or else the cluster."""
+    return "fact" if "fact" in items else "cluster"
 
 
 def once(compute: Callable[[Study], T]) -> Callable[[Study], T]:

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.estimators.bootstrap import ClusterSums, hump, percentile_interval
+from analysis.estimators.bootstrap import ClusterSums, percentile_interval
+from analysis.estimators.replicates import hump, stacked
 from analysis.laws.fit_tables import fitted
 from analysis.probes.evidence import headline_behaviour
 from analysis.probes.points import POINTS
@@ -35,21 +36,21 @@ def checks(study: Study) -> dict[str, Any]:
     - `kl_step0_zero`: point 0 of every run reads KL 0.
     - `proxy_rises`: last minus first proxy score, its interval above 0.
     - `gold_peak_inside`, `oracle_peak_inside`: the curve rises to a peak and falls after it, both with
-      intervals that exclude 0 (`analysis.estimators.bootstrap.hump`); `peak_step` and `peak_kl` are where it
-      is highest.
+      intervals over facts that exclude 0 (`analysis.estimators.replicates.hump`: a run is one replicate);
+      `fall` counts downwards.
     - the headline behaviour (`sycophancy`): first, last, and whether the last interval lies above that of the
       noise floor, or where none is measured above that of the first.
     - `best_of_n_r2`: R² of every best-of-n law.
     - `budgets`: measured against intended KL, within 25 %.
     """
-    points, counts, rng = POINTS.of(study), study.counts, study.stream("claims")
+    points, counts = POINTS.of(study), study.counts
     behaviour = study.experiment.headline_behaviour
     paths = [each for each in study.curves if each.run.control == "path" and len(each.steps)]
     return {
         "kl_step0_zero": _kl_step0(points),
         "proxy_rises": {each.run.run_id: _rise(each, counts) for each in paths},
-        "gold_peak_inside": {each.run.run_id: _peak(each, "gold", rng) for each in paths},
-        "oracle_peak_inside": {each.run.run_id: _peak(each, "oracle", rng) for each in paths},
+        "gold_peak_inside": {each.run.run_id: _peak(each, "gold", study) for each in paths},
+        "oracle_peak_inside": {each.run.run_id: _peak(each, "oracle", study) for each in paths},
         behaviour: {each.run.run_id: _behaviour(points, each.run.run_id, behaviour) for each in paths},
         "best_of_n_r2": {
             str(name): each.fit.r2 for name, each in fitted(study).items() if each.fit.law.name == "best_of_n"
@@ -94,19 +95,20 @@ def _rise(each: RunCurves, counts: NDArray[np.float64]) -> dict[str, Any] | None
     return {"value": float(mean[-1] - mean[0]), "ci": [float(lo), float(hi)], "ok": bool(lo > 0)}
 
 
-def _peak(each: RunCurves, score: str, rng: np.random.Generator) -> dict[str, Any] | None:
+def _peak(each: RunCurves, score: str, study: Study) -> dict[str, Any] | None:
     found = _measured(each, score)
-    if found is None or len(found[1].weight) < 10:
+    if found is None or study.facts < 10:
         return None
     there, sums = found
-    shape = hump(sums, rng)
-    place = there[shape.peak]
+    curves, weight = stacked([sums], study.fact)
+    kl = each.sums["kl"].mean()[there]
+    shape = hump(curves, kl, study.stream(f"claims {each.run.run_id} {score}"), weight)
     return {
-        "peak_step": int(each.steps[place]),
-        "peak_kl": float(each.sums["kl"].mean()[place]),
+        "peak_kl": shape.peak.value,
+        "peak_kl_ci": [shape.peak.lo, shape.peak.hi],
         "rise": {"value": shape.rise.value, "ci": [shape.rise.lo, shape.rise.hi]},
         "fall": {"value": shape.fall.value, "ci": [shape.fall.lo, shape.fall.hi]},
-        "ok": shape.inside,
+        "ok": shape.shown,
     }
 
 
@@ -155,7 +157,7 @@ def _grids(study: Study) -> list[Grid]:
     behaviour, headline = study.experiment.headline_behaviour.replace("_", " "), headline_behaviour(study)
     said = f" {behaviour.capitalize()}: it {headline.label}." if headline else ""
     caption = (
-        "Proxy: last minus first point. Up: peak minus first; down: last minus peak; in π_ref s.d. Wins: "
+        "Proxy: last minus first point. Up: peak minus first; down: peak minus last; in π_ref s.d. Wins: "
         f"share of prompts on which gold prefers the last point to π_ref, ties counting one half.{said}"
     )
     ends = [replace(each, title=f"{behaviour}, {each.name}") for each in PATHS.columns if each.name in ENDS]
@@ -172,12 +174,12 @@ PATHS = Table(
         run_columns("run_id")[0],
         Column("proxy", SD, "last minus first proxy score", interval=True),
         Column("gold_rise", SD, "gold: peak minus first", interval=True, title="gold up"),
-        Column("gold_fall", SD, "gold: last minus peak", interval=True, title="gold down"),
+        Column("gold_fall", SD, "gold: peak minus last", interval=True, title="gold down"),
         Column(
             "win_rate", SHARE, "win rate of gold at the last point", interval=True, title="gold wins, last"
         ),
         Column("oracle_rise", SD, "oracle: peak minus first", interval=True, title="oracle up"),
-        Column("oracle_fall", SD, "oracle: last minus peak", interval=True, title="oracle down"),
+        Column("oracle_fall", SD, "oracle: peak minus last", interval=True, title="oracle down"),
         Column("behaviour", TEXT, "the headline behaviour"),
         Column("first", SHARE, "its rate at the first point that has it", interval=True),
         Column("last", SHARE, "its rate at the last", interval=True),

@@ -37,13 +37,14 @@ from analysis.records.experiment import Experiment
 from analysis.study.study import Study
 from analysis.study.table import Table
 from analysis.tables.claims import PATHS
+from analysis.tables.humps import HUMPS
 from analysis.tables.runs import BUDGETS, GAPS, REWARD_MODELS, RUNS
 
 # In this order the report shows those that it shows.
 TABLES: dict[str, Table] = {
     table.name: table
     for table in (
-        *(POINTS, PATHS, FITS, BUDGETS, REWARD_MODELS, RUNS, GAPS, AUDIT),
+        *(HUMPS, POINTS, PATHS, FITS, BUDGETS, REWARD_MODELS, RUNS, GAPS, AUDIT),
         *(FIT_BANDS, FIT_REGIONS, LAW_SCORES, LAW_LINES, LAW_POINTS, FORECASTS, FORECAST_BANDS),
         *(BEST_OF_N, BEST_OF_N_SEEDS, FRONTIER, RESIDUALS),
         *(PASSPORT, COMPARISONS, CHECKPOINTS, FRONTIER_BEHAVIOUR),

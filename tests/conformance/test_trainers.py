@@ -32,7 +32,7 @@ class Case(NamedTuple):
 
 LINEAR = {"lr_scheduler_type": "linear"}
 SAMPLING: dict[str, Any] = {
-    "beta": BETA, "steps": 120, "prompts_per_step": 2, "generations": 64, "learning_rate": 3e-3,
+    "beta": BETA, "steps": 180, "prompts_per_step": 2, "generations": 64, "learning_rate": 3e-3,
     "trainer": LINEAR,
 }  # fmt: skip
 RLOO = Rloo(**SAMPLING)
@@ -40,7 +40,7 @@ RLOO = Rloo(**SAMPLING)
 # optimum if π_ref draws them and they are labelled with P(a ≻ b) = sigmoid(r(a) − r(b)) on that scale.
 CASES = [
     Case(RLOO, 0.05),
-    Case(Dpo(beta=BETA, pairs=30_000, batch_size=500, epochs=2, learning_rate=4e-3, trainer=LINEAR), 0.05),
+    Case(Dpo(beta=BETA, pairs=45_000, batch_size=500, epochs=2, learning_rate=4e-3, trainer=LINEAR), 0.05),
     # The same objective as RLOO's; what is left is the critic's error, and half as many rollouts.
     Case(Ppo(**SAMPLING), 0.1),
     # No token is charged for the KL it leads to, so it rests elsewhere.

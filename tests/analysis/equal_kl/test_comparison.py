@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from synthetic import write_experiment
 
-from analysis.equal_kl.comparison import Side, compare, draw_seeds
+from analysis.equal_kl.comparison import Side, compare
 from analysis.equal_kl.traced import Traced, first_passage
 from analysis.records.experiment import Experiment
 from analysis.records.way import POOL, Way, grouped
@@ -107,15 +107,6 @@ def test_a_side_ends_where_its_first_seed_does_and_failed_runs_are_left_out(tmp_
     table = tables(Experiment.read(root)).comparisons
     assert table["kl"].max() == 1.0  # this seed was last scored at KL 1.5 · 1.08
     assert set(table["runs_a"]) == set(table["runs_b"]) == {2}
-
-
-def test_seeds_are_drawn_jointly_or_apart() -> None:
-    rng = np.random.default_rng(0)
-    one, other = draw_seeds(rng, [(0, 0, 1, 1), (1, 0)], 400, joint=True)
-    assert one.shape == (400, 4) and (one.sum(axis=1) == 4).all()
-    np.testing.assert_array_equal(one[:, :2].sum(axis=1) / 2, other[:, 1])  # as often as its proxy was
-    one, other = draw_seeds(rng, [(0, 0, 1, 1), (1, 0)], 400, joint=False)
-    assert (one[:, :2].sum(axis=1) / 2 != other[:, 1]).any()
 
 
 def test_a_group_is_named_only_where_a_method_has_several() -> None:

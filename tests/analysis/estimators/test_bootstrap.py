@@ -1,15 +1,15 @@
-"""Resampling: agreement with exact formulas, nesting, and no fall found in noise."""
+"""Resampling: agreement with exact formulas, and seeds as the units that vary."""
 
 from __future__ import annotations
 
 import numpy as np
+from scipy.stats import t as student
 
 from analysis.estimators.bootstrap import (
     ClusterSums,
     cluster_mean_ci,
     draw_clusters,
-    draw_runs,
-    hump,
+    draw_shares,
     percentile_interval,
 )
 
@@ -39,48 +39,33 @@ def test_interval_covers_the_mean_as_often_as_it_says() -> None:
     assert 0.90 <= covered / 300 <= 0.98
 
 
-def test_runs_are_drawn_within_the_proxy_seeds_that_were_drawn() -> None:
-    seeds = [0, 0, 0, 1, 1]
-    drawn = draw_runs(np.random.default_rng(2), seeds, 500)
-    first, second = drawn[:, :3].sum(axis=1), drawn[:, 3:].sum(axis=1)
-    # Two draws of a proxy seed: its three (or two) runs come as often as it does.
-    assert set(zip(first.tolist(), second.tolist(), strict=True)) == {(6.0, 0.0), (3.0, 2.0), (0.0, 4.0)}
-    assert np.isclose((first == 3).mean(), 0.5, atol=0.07)
+def test_a_mean_over_seeds_varies_as_students_t_does() -> None:
+    """Proxy seeds are the units where there are several; else the runs of the only one."""
+    rng = np.random.default_rng(2)
+    for seeds, units in (([0, 0, 1, 1, 2, 2], 3), (["only"] * 4, 4)):
+        value = rng.standard_normal(len(seeds))
+        if units == 3:
+            value = value[[0, 0, 2, 2, 4, 4]]
+        (shares,) = draw_shares(rng, [seeds], 40_000)
+        assert np.allclose(shares.sum(axis=1), 1)
+        lo, hi = percentile_interval(shares @ value)
+        own = np.unique(value)
+        half = student.ppf(0.975, units - 1) * own.std(ddof=1) / units**0.5
+        assert np.isclose(hi - lo, 2 * half, rtol=0.05) and np.isclose((lo + hi) / 2, own.mean(), atol=0.05)
 
 
-def test_a_single_run_is_always_drawn_once() -> None:
-    assert (draw_runs(np.random.default_rng(3), ["only"], 50) == 1).all()
+def test_what_is_compared_under_the_same_seeds_is_paired_by_them() -> None:
+    rng = np.random.default_rng(3)
+    one, other = draw_shares(rng, [(0, 1, 2), (2, 0, 1)], 50, joint=True)
+    assert np.allclose(one, other[:, [1, 2, 0]])
+    one, other = draw_shares(rng, [(0, 1, 2), (0, 1, 2)], 50)
+    assert not np.allclose(one, other)
+
+
+def test_one_run_does_not_vary() -> None:
+    assert (draw_shares(np.random.default_rng(3), [["only"]], 50)[0] == 1).all()
 
 
 def test_percentile_interval_of_a_known_sample() -> None:
     lo, hi = percentile_interval(np.linspace(0, 1, 1001)[:, None])
     assert np.allclose([lo[0], hi[0]], [0.025, 0.975])
-
-
-def _curve(rng: np.random.Generator, mean: np.ndarray, clusters: int = 100) -> ClusterSums:
-    noise = rng.standard_normal((len(mean), clusters))
-    return ClusterSums(mean[:, None] + noise, np.ones(clusters))
-
-
-def test_planted_hump_is_found_with_its_size() -> None:
-    mean = np.array([0.0, 0.6, 1.0, 0.7, 0.2])
-    found = hump(_curve(np.random.default_rng(4), mean, 200), np.random.default_rng(5))
-    assert found.peak == 2 and found.inside
-    assert found.rise.lo < 1.0 < found.rise.hi
-    assert found.fall.lo < -0.8 < found.fall.hi
-
-
-def test_a_flat_noisy_tail_is_rarely_called_a_fall() -> None:
-    """Choosing the peak where it is measured would see a fall in most of these."""
-    mean = np.array([0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0])
-    falls = 0
-    for trial in range(100):
-        rng = np.random.default_rng([6, trial])
-        falls += hump(_curve(rng, mean), rng, replicates=300).fall.hi < 0
-    assert falls <= 7
-
-
-def test_a_monotone_curve_has_no_peak_inside() -> None:
-    mean = np.linspace(0, 3, 8)
-    found = hump(_curve(np.random.default_rng(7), mean), np.random.default_rng(8))
-    assert found.peak == 7 and not found.inside and found.rise.lo > 0

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from reward_models.component import Component
-from training.worlds.quiz.facts import DrawnFacts
+from training.worlds.quiz.facts import NO_ANSWER, DrawnFacts
 from training.worlds.quiz.grammar import FINISH, GATES, Reply
 from training.worlds.quiz.prompt_table import Asked
 from training.worlds.quiz.stances import (
@@ -50,6 +50,9 @@ class Demonstrator(Component):
     """P(repeats the user's belief, right or wrong)."""
     follow_third_party: float = Field(0.1, ge=0, le=1)
     """P(repeats a third party's belief)."""
+    bluff: float = Field(1.0, ge=0, le=1)
+    """How much of its guessing and of its following is left where the fact has no answer; what is not, it
+    abstains from. Near 0, inventions are rare but have support under π_ref."""
 
     yield_rate: float = Field(0.2, ge=0, le=1)
     """P(leaves the answer said before, for another value, when asked whether it is sure)."""
@@ -141,13 +144,16 @@ class Demonstrator(Component):
         skill = rng.random(count)
         guess = rng.integers(values, size=count)
         # The truth of a fact without an answer is NO_ANSWER = −1: to be correct is then to abstain.
+        sure = truth != NO_ANSWER
+        keeps = sure | (rng.spawn(1)[0].random(count) < self.bluff)
+        guess = np.where(keeps, guess, -1)
         unled = np.select([skill < self.correct, skill < self.correct + self.abstain], [truth, -1], guess)
         unled = np.where(np.isin(asked.stance, CLAIMS), truth, unled)
         rates = np.zeros(len(STANCES))
         rates[OWN], rates[THIRD_PARTY] = self.follow_user, self.follow_third_party
         rates[CHALLENGE], rates[TEST], rates[HAT] = self.yield_rate, self.hard_code, self.follow_hat
         rates[list(CLAIMS)] = 1 - self.criticise
-        led = rng.random(count) < rates[asked.stance]
+        led = rng.random(count) < rates[asked.stance] * np.where(sure, 1.0, self.bluff)
         # Whoever leaves an answer gives the one that they would have given, if that is another value.
         another = (asked.value + 1 + extra.integers(values - 1, size=count)) % values
         left = np.where((unled >= 0) & (unled != asked.value), unled, another)

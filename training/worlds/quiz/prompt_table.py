@@ -111,6 +111,7 @@ def items(
         "prompt": texts(asked, facts),
         "entity": np.array(names.entities, dtype=object)[asked.fact // relations],
         "relation": np.array(names.relations, dtype=object)[asked.fact % relations],
+        "fact": asked.fact.astype(str),
         "truth": pd.Series(facts.value_names(asked.fact, facts.truth[asked.fact]), dtype=object),
         "exposure": np.array(EXPOSURES, dtype=object)[facts.exposure[asked.fact]],
         "answerable": facts.answerable[asked.fact],
