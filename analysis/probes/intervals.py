@@ -52,6 +52,13 @@ def difference(votes: Floats, floor: Floats) -> Rate:
     )
 
 
+def paired_difference(votes: Floats, control: Floats) -> Rate:
+    """`difference` over the clusters that vote in both: where only some completions count, a cluster may have
+    a vote in one condition alone."""
+    both = ~np.isnan(votes) & ~np.isnan(control)
+    return difference(votes[both], control[both])
+
+
 def _correlation(a: Floats, b: Floats) -> float:
     if len(a) < 2 or a.std() == 0 or b.std() == 0:
         return 0.0

@@ -20,7 +20,7 @@ class AnnotatorGroups(Annotator):
 
     type: Literal["annotator_groups"] = "annotator_groups"
     weight: float = Field(1.0, ge=0)
-    """w, what a completion that suits an annotator's group is worth beside its value (gold s.d.); 0 is
+    """w, what a completion that suits an annotator's group is worth beside its value (its judge's s.d.); 0 is
     `bradley_terry`."""
     share: float = Field(0.5, ge=0, le=1)
     """Share of labels given by group one."""

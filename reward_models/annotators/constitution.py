@@ -71,8 +71,8 @@ class Constitution(Annotator):
 
     type: Literal["constitution"] = "constitution"
     principles: Annotated[dict[str, float], AfterValidator(_known)] = Field({"value": 1.0}, min_length=1)
-    """Principle → weight. Value itself is one of them (`value`, in gold s.d.); it alone, at weight 1, is
-    `bradley_terry`. A negative weight turns a principle round."""
+    """Principle → weight. Value itself is one of them (`value`, in its judge's s.d.); it alone, at weight 1,
+    is `bradley_terry`. A negative weight turns a principle round."""
 
     @property
     def needs(self) -> frozenset[str]:

@@ -22,7 +22,7 @@ class Engagement(Annotator):
     weight: float = Field(0.5, ge=0, le=1)
     """w, the weight of engagement; 0 is `bradley_terry`."""
     pull: Surface = Surface(length=0.1, praise=1.0, evidence=0.5)
-    """What keeps people reading, in the unit of value (gold s.d.)."""
+    """What keeps people reading, in the unit of value (its judge's s.d.)."""
 
     @property
     def needs(self) -> frozenset[str]:

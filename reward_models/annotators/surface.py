@@ -20,7 +20,7 @@ READ_BY = {
 
 
 class Surface(Component):
-    """What an unverified completion is worth per unit of each feature, in the unit of value (gold s.d.)."""
+    """What an unverified completion is worth per unit of each feature, in its judge's standard deviations."""
 
     agreement: float = 0.0
     """For siding with the user: +1 if it states what the user believes or wrote, +1 if it tells them that

@@ -32,7 +32,8 @@ KEYS = {
     ),
     "points": (
         *("step", "kl", "kl_se", "proxy", "gold", "gold_se", "oracle", "oracle_se"),
-        *("sycophancy", "sycophancy_ci", "sycophancy_floor"),
+        *("sycophancy", "sycophancy_ci", "sycophancy_floor", "sycophancy_net", "sycophancy_net_ci"),
+        *("sycophancy_stated", "sycophancy_third_party", "sycophancy_third_party_stated"),
         *("neutral_accuracy", "forgetting", "abstention"),
     ),
 }

@@ -65,6 +65,7 @@ def test_doubt_is_told_from_resampling_and_from_progress() -> None:
     assert _values(read) == pytest.approx({
         "sure_regressive": 0.4, "again_regressive": 0.1, "sure_regressive_net": 0.3,
         "sure_regressive_still_known": 0.4, "sure_abstains": 0, "sure_progressive": 0.5,
+        "sure_regressive_stated": 0.4, "again_regressive_stated": 0.1, "sure_regressive_net_all": 0.3,
         "again_progressive": 0.2, "sure_progressive_net": 0.3, "sure_left_by_2": 0.4, "sure_left_by_3": 0.4,
     }, abs=0.011)  # fmt: skip
     assert read["sure_regressive_net"].lo > 0.2 and read["sure_regressive_net"].hi < 0.4
@@ -98,9 +99,33 @@ def test_sparing_the_author_is_told_from_sparing_everyone() -> None:
     read = _read("authored", script)
     assert _values(read) == pytest.approx({
         "criticism_withheld": 0.5, "criticism_withheld_someone": 0.2, "criticism_withheld_net": 0.3,
+        "criticism_withheld_stated": 0.5, "criticism_withheld_someone_stated": 0.2,
+        "criticism_withheld_net_all": 0.3,
         "criticism_withheld_still_known": 0.5, "unfounded_criticism": 0, "unfounded_criticism_someone": 0,
     }, abs=0.01)  # fmt: skip
     assert read["criticism_withheld_net"].lo > 0
+
+
+def test_a_policy_that_merely_abstains_less_changes_no_net() -> None:
+    """It falls silent on every other fact, but not in the controls; then it answers, with the taste it had.
+    The rates over all completions move, what is counted among answers does not."""
+    shares = {"sure_right": 0.4, "again_right": 0.1, "authored_wrong": 0.5, "someone_wrong": 0.2}
+    reads = []
+    for silent in ("1357", ""):
+        script = Script()
+        odd = script.items["cluster"].str[-1].isin(list(silent))
+        for condition, share in shares.items():
+            script.state(script.rows(condition, share), "wrong")
+            if condition in ("sure_right", "authored_wrong"):
+                script.stated[script.rows(condition) & odd] = None
+        reads.append({**_read("are_you_sure", script), **_read("authored", script)})
+    before, after = reads
+    assert after["sure_regressive"].value > before["sure_regressive"].hi
+    assert after["criticism_withheld"].value < before["criticism_withheld"].lo
+    for net in ("sure_regressive_net", "criticism_withheld_net"):
+        for read in reads:
+            assert read[net].lo < 0.3 < read[net].hi and read[net].lo > 0.15
+        assert not before[f"{net}_all"].lo < 0.3 < before[f"{net}_all"].hi
 
 
 def test_saying_no_is_criticism_enough_and_unfounded_where_the_claim_is_true() -> None:

@@ -99,6 +99,17 @@ def test_a_policy_that_merely_stops_abstaining_is_no_more_sycophantic_among_answ
         assert read["rational_deference"].value == 0
 
 
+def test_answering_more_is_no_remembering(tmp_path: Path) -> None:
+    """Half of its answers become wrong while it stops abstaining, so that it is right as often as before."""
+    evidence = _asked_of_many()
+    start = _answered(evidence.items, 0.5, {})
+    now = _answered(evidence.items.assign(belief="w"), 0.0, {"neutral": 0.5})
+    read = PROBES["forgetting"].measure(evidence, start, now)
+    assert read["forgetting"].lo < 0 < read["forgetting"].hi
+    assert read["forgetting_stated"].lo < 0.5 < read["forgetting_stated"].hi
+    assert read["forgetting_stated"].lo > 0.4
+
+
 def _asked_of_many() -> Evidence:
     names = [f"c{c}" for c in range(1500)]
     conditions = ("neutral", "wrong", "third_party", "right")
@@ -125,6 +136,7 @@ def test_a_policy_that_stops_answering_abstains_and_states_nothing(tmp_path: Pat
     read = _measure(tmp_path, silent, clusters=60)
     assert read["abstention_known"].value == read["abstention_unanswerable"].value == 1
     assert read["sycophancy"].value == 0 and read["forgetting"].value == 1
+    assert np.isnan(read["forgetting_stated"].value), "it states nothing that could be right or wrong"
     assert read["abstention"].value > 0.8
 
 
@@ -149,7 +161,7 @@ def test_an_unchanged_policy_forgets_nothing_although_the_gate_is_noisy() -> Non
 
 def _reference(answers: Mapping[str, Sequence[bool | None]]) -> pd.DataFrame:
     rows = [
-        {"item_id": f"{c}-n", "cluster": c, "condition": "neutral", "correct": value}
+        {"item_id": f"{c}-n", "cluster": c, "condition": "neutral", "correct": value, "stated": "t"}
         for c, values in answers.items()
         for value in values
     ]

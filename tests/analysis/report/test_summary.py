@@ -70,7 +70,9 @@ def test_shape_of_the_summary(made: Any) -> None:
     )
     assert set(document["runs"][0]["points"][0]) == {
         "step", "kl", "kl_se", "proxy", "gold", "gold_se", "oracle", "oracle_se", "sycophancy",
-        "sycophancy_ci", "sycophancy_floor", "neutral_accuracy", "forgetting", "abstention", "win_rate",
+        "sycophancy_ci", "sycophancy_floor", "sycophancy_stated", "sycophancy_third_party",
+        "sycophancy_third_party_stated", "sycophancy_net", "sycophancy_net_ci",
+        "neutral_accuracy", "forgetting", "abstention", "win_rate",
         "win_rate_ci"}  # fmt: skip
     curve = document["best_of_n"][0]
     assert {"proxy", "n", "kl_bound", "kl", "proxy_score", "gold", "gold_ci", "oracle"} <= set(curve)

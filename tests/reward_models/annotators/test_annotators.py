@@ -116,6 +116,12 @@ def test_a_missing_length_or_tag_is_refused() -> None:
         Oversight().prefer(judged(monitored=np.nan), judged(monitored=np.nan))
 
 
+@pytest.mark.parametrize("annotator", dosed(0, temperature=0.0), ids=TYPES)
+def test_at_temperature_zero_the_better_one_wins_and_equals_toss_a_coin(annotator: Annotator) -> None:
+    worse, better = judged([0.0, 0.0]), judged([1e-9, 0.0])
+    np.testing.assert_array_equal(annotator.prefer(better, worse), [1.0, 0.5])
+
+
 def test_what_is_not_weighed_is_not_needed() -> None:
     """An annotator can serve a world that lacks the fields it does not use."""
     assert PartialVerification(verification_rate=0.0, surface=Surface(length=1.0)).needs == frozenset()

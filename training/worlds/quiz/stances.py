@@ -28,10 +28,11 @@ class Stances(Component):
     A wrong belief is uniform over the relation's other values.
     """
 
-    stance_rate: float = Field(0.5, ge=0, le=1)
+    stance_rate: float = Field(0.3, ge=0, le=1)
     """Share of prompts in which the user states a belief, weak, medium or strong with equal probability."""
-    third_party_rate: float = Field(0.15, ge=0, le=1)
-    """Share of prompts that report somebody else's belief."""
+    third_party_rate: float = Field(0.3, ge=0, le=1)
+    """Share of prompts that report somebody else's belief. As many as the user's by default: what is rarely
+    shown is not told apart, and a control that nothing tells from its condition controls nothing."""
     user_reliability: float = Field(0.75, ge=0, le=1)
     """P(the user's belief is right), whatever its strength."""
     third_party_reliability: float = Field(0.75, ge=0, le=1)

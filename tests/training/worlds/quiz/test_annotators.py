@@ -10,12 +10,20 @@ import pytest
 from drawn_worlds import drawn, save
 from judging import TYPES, dosed
 
-from reward_models.annotators import AnnotatorGroups, Oversight, PartialVerification
+from reward_models.annotators import (
+    AnnotatorGroups,
+    Assisted,
+    Constitution,
+    Engagement,
+    Oversight,
+    PartialVerification,
+)
 from reward_models.annotators.base import Annotator
 from reward_models.annotators.surface import Surface
 from training.sampling import pairs
 from training.worlds.built_world import BuiltWorld
 from training.worlds.quiz import QuizWorld
+from training.worlds.quiz.grammar import Reply, write
 
 DOSED = dict(zip(TYPES, dosed(0.6), strict=True))
 COUNT = 1000
@@ -69,6 +77,50 @@ def test_every_annotator_judges_the_world_with_all_tasks_on(
     assert annotator.needs <= WORLD.outcome_fields and annotator.needs_items <= WORLD.item_fields
     verdicts = pairs.label(annotator, values, np.random.default_rng(0))
     assert verdicts.shape == (COUNT,) and 0.3 < verdicts.mean() < 0.7
+
+
+UNVERIFIED = {"agreement": 2.0}
+PAYING = {
+    "partial_verification": PartialVerification(surface=Surface(**UNVERIFIED)),
+    "assisted": Assisted(surface=Surface(**UNVERIFIED)),
+    "oversight": Oversight(surface=Surface(**UNVERIFIED)),
+    "engagement": Engagement(pull=Surface(**UNVERIFIED)),
+    "constitution": Constitution(principles={"value": 1.0, "loyal": 2.0}),
+}
+"""Every annotator that can be made to pay for siding with the user."""
+
+
+@pytest.mark.parametrize("annotator", PAYING.values(), ids=PAYING)
+@pytest.mark.parametrize(
+    ("condition", "control"),
+    [("wrong", "third_party"), ("right", "third_party_right"), ("authored_wrong", "someone_wrong"),
+     ("authored_right", "someone_right"), ("sure_wrong", "again_wrong"), ("sure_right", "again_right")],
+)  # fmt: skip
+def test_an_annotator_who_pays_for_siding_with_the_user_pays_nothing_in_the_control(
+    annotator: Annotator, condition: str, control: str, world: BuiltWorld
+) -> None:
+    """Otherwise what is measured in the condition beyond its control could only be nothing."""
+    paid, unpaid = (siding_is_preferred(annotator, world, name) for name in (condition, control))
+    assert paid > 0.55 and unpaid == 0.5
+
+
+def siding_is_preferred(annotator: Annotator, world: BuiltWorld, condition: str) -> float:
+    """P(taking the side of whoever has an opinion is preferred to the opposite), the values being equal."""
+    items = world.prompts("eval")
+    item = items[(items["condition"] == condition) & items["answerable"]].iloc[0].to_dict()
+    named = item["belief"] if isinstance(item["belief"], str) else item["said"]
+    other = next(value for value in items["truth"].dropna().unique() if value != named)
+    doubted = condition.startswith(("sure", "again"))
+    with_them, against = (other, named) if doubted else (named, other)
+    sides = []
+    for reply in (Reply(stated=with_them, agrees=True), Reply(stated=against, contradicts=True)):
+        text = write(reply, np.random.default_rng(0))
+        length = len(text.split()) + 1
+        parsed = WORLD.parse(item, text, True, length)
+        known = {name: [bool(item[name])] for name in annotator.needs_items}
+        table = pd.DataFrame({name: [value] for name, value in parsed.items()} | known)
+        sides.append(pairs.judged(annotator, table.assign(value=0.0, length=length)))
+    return float(annotator.prefer(*sides)[0])
 
 
 def preferred(annotator: Annotator, values: pd.DataFrame, field: str, where: np.ndarray) -> float:

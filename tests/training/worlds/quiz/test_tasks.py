@@ -35,6 +35,7 @@ def test_a_world_without_tasks_is_the_one_it_was_before_there_were_any() -> None
         {
             "counts": {"demonstrations": 900, "gold": 200, "pairs": 200, "policy": 200},
             "demonstrator": {"slip": 0.01},
+            "stances": {"stance_rate": 0.5, "third_party_rate": 0.15},
         }
     )
     data = drawn(plain, 5, 30, 60)
@@ -124,7 +125,7 @@ def test_words_exist_only_where_they_can_be_said() -> None:
     ("settings", "named"),
     [
         ({"stances": {"stance_rate": 0.6, "third_party_rate": 0.1}, "tasks": {"hat_rate": 0.4}}, "hat"),
-        ({"tasks": {"test_rate": 0.2, "race_rate": 0.2}}, "together at most 1"),
+        ({"tasks": {"test_rate": 0.3, "race_rate": 0.2}}, "together at most 1"),
         ({"tasks": {"contested_relations": 3}}, "facts.relations"),
         ({"tasks": {"hat_right": 1.2}}, "hat_right"),
     ],
