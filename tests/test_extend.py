@@ -119,6 +119,31 @@ def test_an_ensemble_needs_whole_numbers_of_replicates() -> None:
         load(Path("x.yaml"), ["proxies.one.seeds=3", "policy={type: dpo, labels: annotator}"])
 
 
+def test_an_ensemble_of_copies_of_gold_is_refused_and_one_on_shared_pairs_is_not() -> None:
+    text = f"plugins: [my_ensemble.py]\n{CONFIG}mitigation: {{type: worst_case}}\n"
+    Path("x.yaml").write_text(text.replace("pairs: 30", "copies_gold: true, seeds: 3"))
+    with pytest.raises(UserError, match="against proxies.one: its replicates are all one, a copy of gold"):
+        load(Path("x.yaml"))
+    Path("x.yaml").write_text(text.replace("pairs: 30", "pairs: 30, seeds: 3, share_pairs: true"))
+    (resolved,) = load(Path("x.yaml"))
+    (policy,) = (run.train for run in plan(resolved.config).runs)
+    members = [stage for name, stage in policy.inputs.items() if name.startswith("proxy")]
+    assert len({stage.key for stage in members}) == 3
+    assert len({stage.inputs["labels"].key for stage in members}) == 1
+
+
+def test_an_ensemble_makes_only_its_own_policies_anew() -> None:
+    runs = "runs: {path: {}, worst: {mitigation: {type: worst_case}}}"
+    text = CONFIG.replace("pairs: 30", "pairs: 30, seeds: 3")
+    Path("x.yaml").write_text(text)
+    Path("y.yaml").write_text(f"plugins: [my_ensemble.py]\n{text.replace('runs: {path: {}}', runs)}")
+    before, after = (plan(load(Path(name))[0].config) for name in ("x.yaml", "y.yaml"))
+    known = {stage.key for stage in before.stages}
+    new = [stage for stage in after.stages if stage.key not in known]
+    assert known < {stage.key for stage in after.stages} and all("worst" in stage.label for stage in new)
+    assert [stage.kind for stage in new if "my_ensemble" in stage.code] == ["policy"]
+
+
 @dataclass(frozen=True)
 class Fixed:
     """A reward of given values."""

@@ -32,7 +32,12 @@ def idle_mitigation(
 def short_of_members(where: str, mitigation: AnyMitigation, proxies: Mapping[str, Proxy]) -> Iterator[str]:
     """Proxies whose replicates do not make whole ensembles."""
     for name, proxy in proxies.items():
-        if proxy.seeds % mitigation.asks():
+        if proxy.copies_gold and mitigation.asks() > 1:
+            yield (
+                f"mitigation = {mitigation.type} would do nothing in {where} against proxies.{name}: its "
+                "replicates are all one, a copy of gold"
+            )
+        elif proxy.seeds % mitigation.asks():
             yield (
                 f"mitigation = {mitigation.type} in {where} asks {mitigation.asks()} replicates of a proxy, "
                 f"and proxies.{name}.seeds = {proxy.seeds}: it must be a multiple of {mitigation.asks()}"

@@ -98,7 +98,8 @@ def compare(directory: Path) -> pd.DataFrame:
     """`COLUMNS` for the last point of every run, and for best-of-n and the frontier of the pool.
 
     Means are over the world's prompts, KLs in nats per sequence, scores raw; se is NaN where nothing was
-    sampled.
+    sampled. The laws of best-of-n and π* are those of the proxy itself, so a run whose mitigation makes
+    another reward of it is not held against them.
 
     Raises:
         UserError: the world cannot be enumerated, or an artefact is no longer in the store.
@@ -118,11 +119,12 @@ def compare(directory: Path) -> pd.DataFrame:
         group = config.runs[planned.row["group"]]
         method, measured = group.policy or config.policy, _measured(experiment, run)
         if isinstance(method, BestOfN):
-            values = truth.best_of(planned, run.points[-1].step)
+            values = {} if run.mitigation else truth.best_of(planned, run.points[-1].step)
         else:
             beta = None
             # Where β is a price of KL and stays what it is, π* is what the method should reach.
-            if isinstance(method, Rloo | Grpo | Ppo | Dpo) and isinstance(group.control, Penalty):
+            priced = isinstance(group.control, Penalty) and not run.mitigation
+            if priced and isinstance(method, Rloo | Grpo | Ppo | Dpo):
                 beta = method.beta
             values = truth.trained(planned, beta)
         for name, value in values.items():
