@@ -66,7 +66,8 @@ def _of_runs(study: Study) -> Iterator[dict[str, Any]]:
             if places < 3:
                 continue
             curves = np.stack([curve[:, :places] for _, curve, _ in found])
-            kl = np.stack([kl[:places] for kl, _, _ in found])
+            there = np.isfinite(curves).any(axis=1).all(axis=0)
+            curves, kl = curves[:, :, there], np.stack([kl[:places] for kl, _, _ in found])[:, there]
             rng = study.stream(f"humps {proxy} {way} {kind} {score}")
             yield _row(proxy, kind, way, score, len(found), hump(curves, kl, rng, found[0][2]))
 

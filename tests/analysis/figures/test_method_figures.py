@@ -26,7 +26,7 @@ SEVEN = ("rloo", "grpo", "ppo", "dpo", "kto", "online_dpo", "best_of_n_distilled
 def seven(tmp_path_factory: pytest.TempPathFactory) -> Material:
     root = write_experiment(
         tmp_path_factory.mktemp("seven"), methods={name: 0.05 * i for i, name in enumerate(SEVEN)},
-        kl_grid=(0.0, 0.5, 1.0, 2.0, 4.0), proxies=("starved",), budgets=(), pool=(20, 64), clusters=12,
+        kl_grid=(0.0, 0.5, 1.0, 2.0, 4.0), proxies=("starved",), budgets=(), pool=(20, 128), clusters=12,
     )  # fmt: skip
     experiment = Experiment.read(root)
     return Material(experiment, tables(experiment))
@@ -64,7 +64,7 @@ PROXIES = tuple("abcdefghijklmn")
 def fourteen(tmp_path_factory: pytest.TempPathFactory) -> Material:
     root = write_experiment(
         tmp_path_factory.mktemp("fourteen"), kl_grid=(0.0, 0.5, 1.0, 2.0, 4.0), proxies=PROXIES, budgets=(),
-        pool=(20, 64), clusters=12,
+        pool=(20, 128), clusters=12,
     )  # fmt: skip
     experiment = Experiment.read(root)
     return Material(experiment, tables(experiment))

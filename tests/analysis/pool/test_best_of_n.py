@@ -147,9 +147,9 @@ def test_kl_of_a_sampled_discrete_pool_is_close_where_it_is_called_reliable() ->
     assert (got < kl_bound(n)).all()
 
 
-def test_grid_holds_every_power_of_two_up_to_the_pool() -> None:
-    assert set(2 ** np.arange(9)) <= set(grid(256).tolist())
-    assert grid(100).max() <= 100 and grid(1).tolist() == [1]
+def test_grid_holds_every_power_of_two_up_to_half_of_the_samples() -> None:
+    assert set(2 ** np.arange(8)) <= set(grid(256).tolist()) and grid(256).max() == 128
+    assert grid(100).max() <= 50 and grid(4).tolist() == [1, 2]
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 20])

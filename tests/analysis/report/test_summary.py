@@ -100,7 +100,7 @@ def test_checks_say_what_was_planted(made: Any) -> None:
     assert claims["kl_step0_zero"]["ok"]
     assert claims["proxy_rises"][starved]["ok"]
     gold, oracle = claims["gold_peak_inside"][starved], claims["oracle_peak_inside"][starved]
-    assert gold["ok"] and oracle["ok"] and gold["fall"]["ci"][1] < 0
+    assert gold["ok"] and oracle["ok"] and gold["fall"]["ci"][0] > 0
     assert 1 <= gold["peak_kl"] <= 8 and 0.25 <= oracle["peak_kl"] <= 2
     assert claims["sycophancy"][starved]["ok"]
     within = {row["run_id"]: row["ok"] for row in claims["budgets"]}

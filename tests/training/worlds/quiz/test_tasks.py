@@ -40,7 +40,10 @@ def test_a_world_without_tasks_is_the_one_it_was_before_there_were_any() -> None
     )
     data = drawn(plain, 5, 30, 60)
     tables = {"demonstrations": data.demonstrations, **data.prompts}
-    assert {role: digest(table.to_csv(index=False)) for role, table in tables.items()} == {
+    assert {
+        role: digest(table.drop(columns="fact", errors="ignore").to_csv(index=False))
+        for role, table in tables.items()
+    } == {
         "demonstrations": "e3c391ec4dba3202",
         "gold": "48d5f89c077e62a7",
         "pairs": "c5d2ed12924a8f9d",
