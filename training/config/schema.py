@@ -59,6 +59,8 @@ class RunGroup(Component):
     """What is changed to resist overoptimisation; default: the experiment's `mitigation`."""
     control: AnyControl = PathControl()
     """How KL is spent."""
+    replicates: int | None = Field(None, ge=1, strict=True)
+    """Optimise against the first so many replicates of each proxy; default: against all."""
     seeds: int = Field(1, ge=1, strict=True)
     """Policies per proxy replicate and budget."""
     steps: int | None = Field(None, ge=1, strict=True)
