@@ -207,7 +207,9 @@ class Experiment(Component):
         if self.world.takes_pretrained_models:
             return []
         models = {"reference.model": self.reference.model}
-        models |= {f"proxies.{name}.model": proxy.model for name, proxy in self.proxies.items()}
+        models |= {
+            f"proxies.{name}.model": proxy.model for name, proxy in self.proxies.items() if proxy.model
+        }
         if isinstance(self.gold, Trained):
             models["gold.model"] = self.gold.model
         return [
