@@ -27,7 +27,7 @@ def growth(tables: Tables, shown: Headline, *, method: str, proxy: str) -> str:
     rates = along(tables, tables["behaviour_spectrum"], method=method, proxy=proxy).dropna(subset=["rate"])
     if onset.empty or rates.empty:
         return f"{name} was not measured at any point."
-    start, top, last = rates.iloc[0], rates.loc[rates["rate"].idxmax()], rates.iloc[-1]
+    start, top, last = rates.iloc[0], rates.iloc[int(rates["rate"].argmax())], rates.iloc[-1]
     began = onset["onset_kl"].iloc[0]
     if pd.isna(began):
         ends = f"from {number(start['rate'])} to {interval(last['rate'], last['rate_lo'], last['rate_hi'])}"

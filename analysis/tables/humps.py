@@ -56,8 +56,8 @@ def _of_runs(study: Study) -> Iterator[dict[str, Any]]:
     settings: dict[tuple[str, str, str], list[RunCurves]] = {}
     for each in whole:
         kind = PATH if each.run.control == "path" else ENDS
-        way = ways[each.run.way, each.run.group] if kind == PATH else each.run.way
-        settings.setdefault((each.run.proxy, str(way), kind), []).append(each)
+        label = str(ways[each.run.way, each.run.group] if kind == PATH else each.run.way)
+        settings.setdefault((each.run.proxy, label, kind), []).append(each)
     for (proxy, way, kind), runs in settings.items():
         by_replicate: dict[int, list[RunCurves]] = {}
         for each in runs:
