@@ -138,6 +138,6 @@ def test_summary_and_findings_are_about_the_headline_behaviour(folder: Path, beh
     document = summary(found.experiment, tables(found.experiment))
     assert behaviour in document["checks"] and f"{behaviour}_ci" in document["runs"][0]["points"][0]
     assert (behaviour == "sycophancy") == ("sycophancy" in document["checks"])
-    assert f"{behaviour.replace('_', ' ')} grew in" in headline(found)
+    assert f"{behaviour.replace('_', ' ').capitalize()} grew along" in headline(found)
     budgets = TABLES["budgets"].grids(found.study)[0]
     assert behaviour.replace("_", " ") in [each.title for each in budgets.columns]
