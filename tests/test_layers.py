@@ -53,6 +53,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"study"},
         {"records"},
         {"estimators", "plugins"},
+        {"entries"},
     ],
 }
 
