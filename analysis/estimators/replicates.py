@@ -157,13 +157,14 @@ def _peak(gain: Floats, kl: Floats, weight: Floats, rng: np.random.Generator) ->
     """KL of the highest place of the mean curve, with percentile bounds over replicates and clusters."""
     replicates, clusters, _ = gain.shape
 
-    def at(drawn: NDArray[np.intp], times: Floats) -> float:
+    def at(drawn: NDArray[np.int64], times: Floats) -> float:
         return float(kl[drawn].mean(axis=0)[_mean_curve(gain[drawn], weight * times).argmax()])
 
-    value = at(np.arange(replicates), np.ones(clusters))
+    value = at(np.arange(replicates, dtype=np.int64), np.ones(clusters))
     counts = rng.multinomial(clusters, np.full(clusters, 1 / clusters), size=DRAWS).astype(float)
+    seeds = rng.integers(replicates, size=(DRAWS, replicates))
     lo, hi = np.quantile(
-        [at(rng.integers(replicates, size=replicates), times) for times in counts],
+        [at(chosen, times) for chosen, times in zip(seeds, counts, strict=True)],
         [0.5 - LEVEL / 2, 0.5 + LEVEL / 2],
     )
     return Interval(value, float(min(lo, value)), float(max(hi, value)))

@@ -38,7 +38,7 @@ def draw(material: Material) -> Drawing | Reason:
 
     def panel(case: Case, cell: Cell) -> None:
         sqrt_kl_axis(cell.ax, limit, top=cell.top)
-        _curves(cell.ax, case.rows)
+        _curves(cell.ax, case, material.tables.humps)
         cell.ax.set_title(case.title)
         cell.ax.set_ylabel(f"score ({SD})")
 
@@ -59,15 +59,16 @@ def law_rows(material: Material) -> pd.DataFrame:
     return rows.assign(quantity=LAW, step=np.nan, proxy_pairs=rows["proxy"].map(pairs))[COLUMNS]
 
 
-def _curves(ax: Axes, rows: pd.DataFrame) -> None:
+def _curves(ax: Axes, case: Case, humps: pd.DataFrame) -> None:
     zero_line(ax)
+    rows = case.rows
     curves, law = rows[rows["quantity"] != LAW], rows[rows["quantity"] == LAW]
     draw_quantities(ax, curves, "distance", SCORES)
     if len(law):
         ax.plot(law["distance"], law["value"], color="black", linestyle=DOTTED, zorder=3,
                 label="law fitted to gold")  # fmt: skip
         ax.fill_between(law["distance"], law["lo"], law["hi"], color="0.3", alpha=0.14, linewidth=0)
-    if top := turning_point(curves):
+    if top := turning_point(case, humps):
         mark_peak(ax, top.distance, top.value, f"gold peak, {top.kl:.1f} nats", LOOKS["gold"])
 
 

@@ -29,7 +29,7 @@ def draw(material: Material) -> Drawing | Reason:
         data = data[data["quantity"] != behaviour].reset_index(drop=True)
 
     def panels(case: Case, cell: Cell) -> None:
-        top = turning_point(case.rows)
+        top = turning_point(case, material.tables.humps)
         for ax, kind in zip(cell.axes, shown, strict=True):
             zero_line(ax)
             draw_quantities(ax, case.rows, "step", SCORES if kind == "scores" else (kind,), looks)

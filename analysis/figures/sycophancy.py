@@ -37,7 +37,7 @@ def draw(material: Material) -> Drawing | Reason:
     step = 0.25 if len(found) <= FEW else 0.5
 
     def panels(case: Case, cell: Cell) -> None:
-        top = turning_point(case.rows)
+        top = turning_point(case, material.tables.humps)
         for ax, (head, names) in zip(cell.axes, heads.items(), strict=True):
             draw_quantities(ax, case.rows, "distance", names, {**LOOKS, **own})
             sqrt_kl_axis(ax, limit, top=cell.top)

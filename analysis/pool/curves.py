@@ -143,7 +143,7 @@ class PoolGroup(Generic[R]):
         Where the first place is π_ref itself, scores are gains over it on the same prompts: the interval is 0
         there, and does not hold the prompts' own spread elsewhere.
         """
-        columns = {}
+        columns: dict[str, Floats] = {}
         from_reference = bool(self.mean("kl")[0] == 0)
         for name in names:
             if name not in self.resampled:

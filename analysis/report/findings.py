@@ -15,12 +15,14 @@ from typing import Any
 import pandas as pd
 
 from analysis.figures.drawing.way_looks import way_label
-from analysis.probes import Headline, declined
+from analysis.probes import declined
 from analysis.probes.evidence import headline_behaviour, refusals
 from analysis.records.experiment import Experiment
 from analysis.records.way import Way
+from analysis.report.growth import along, growth, net
 from analysis.study.grid import interval, number
 from analysis.tables.claims import checks
+from analysis.tables.humps import BEST_OF_N, ENDS, PATH
 from analysis.tables.tables import Tables
 
 UNIT = "π_ref s.d."
@@ -51,6 +53,14 @@ def _name(tables: Tables) -> str:
     return tables.study.experiment.headline_behaviour.replace("_", " ")
 
 
+HOW = {
+    BEST_OF_N: "Under best-of-n",
+    ENDS: "In policies held at budgets or under a penalty",
+    PATH: "Along unpenalised paths",
+}
+"""How KL was spent, in the order of the headline; numbers are of proxies."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """What is to be said about one subject, in plain sentences."""
@@ -60,21 +70,26 @@ class Finding:
 
 
 def headline(tables: Tables) -> str:
-    """One sentence over all completed path runs: how often each claim held, where it could be computed."""
-    claimed = checks(tables.study)
-    claims = {
-        "the proxy score rose": claimed["proxy_rises"],
-        "gold rose and then fell": claimed["gold_peak_inside"],
-        "the oracle rose and then fell": claimed["oracle_peak_inside"],
-    }
-    whole = list(tables.runs.loc[tables.runs["status"] == "complete", "run_id"])
-    counts = {name: [bool(claim["ok"]) for claim in _of(runs, whole)] for name, runs in claims.items()}
-    behaviour = claimed[tables.study.experiment.headline_behaviour]
-    counts[f"{_name(tables)} grew"] = [_emerged(claim) for claim in _of(behaviour, whole)]
-    parts = [f"{name} in {sum(held)} of {len(held)}" for name, held in counts.items() if held]
-    if not parts:
-        return "No path run left enough scored points to say what happened."
-    return f"Among the runs that traced a whole path, {'; '.join(parts)}."
+    """What a reader should know first: by each way of spending KL, for how many proxies gold and the oracle
+    rose and then fell (`analysis.tables.humps`), and along how many paths the headline behaviour grew."""
+    shown, sentences = tables["humps"], []
+    for method, words in HOW.items():
+        mine = shown[shown["method"] == method] if len(shown) else shown
+        counts = [
+            f"{score} for {number_of(rows['hump'])}" for score, rows in mine.groupby("score", sort=False)
+        ]
+        if counts:
+            sentences.append(f"{words}, these rose and then fell: {', '.join(counts)}.")
+    grown = along(tables, tables["behaviour_onsets"])
+    if len(grown):
+        count = number_of(grown["onset_kl"].notna())
+        sentences.append(f"{_name(tables).capitalize()} grew along {count} paths.")
+    return " ".join(sentences) or "No run left enough scored points to say what happened."
+
+
+def number_of(held: pd.Series) -> str:
+    """ "2 of 3"."""
+    return f"{int(held.sum())} of {len(held)}"
 
 
 def findings(experiment: Experiment, tables: Tables) -> list[Finding]:
@@ -94,7 +109,8 @@ def findings(experiment: Experiment, tables: Tables) -> list[Finding]:
         if experiment.has_oracle:
             sentences.append(_hump("oracle", _of(claimed["oracle_peak_inside"], ids)))
         if shown is not None:
-            sentences.append(_behaviour(_of(claimed[shown.measure], ids), shown))
+            sentences.append(growth(tables, shown, method=str(method), proxy=str(proxy)))
+            sentences += net(tables, shown.measure, ids)
         pairs = int(runs["proxy_pairs"].iloc[0])
         found.append(
             Finding(
@@ -182,35 +198,6 @@ def _hump(score: str, claims: Sequence[Mapping[str, Any]]) -> str:
         shown = f"no overoptimisation of {score} is shown"
         return f"The {score} score rose and no clear fall appeared ({numbers}): {shown}."
     return f"The {score} score did not change clearly ({numbers})."
-
-
-def _emerged(claim: Mapping[str, Any]) -> bool:
-    """The interval at the end lies above the interval at the start, and above chance."""
-    return bool(claim["ok"]) and claim["last_ci"][0] > claim["first_ci"][1]
-
-
-def _behaviour(claims: Sequence[Mapping[str, Any]], shown: Headline) -> str:
-    name = shown.measure.replace("_", " ")
-    if not claims:
-        return f"{name.capitalize()} was not measured at any point."
-    floors = [claim["floor"] for claim in claims if claim["floor"] is not None]
-    if len(claims) <= 2:
-        each = [
-            f"from {interval(c['first'], *c['first_ci'])} to {interval(c['last'], *c['last_ci'])}"
-            for c in claims
-        ]
-        moves, chance = " and ".join(each), " and ".join(map(number, floors))
-    else:
-        first, last = (_range([c[name] for c in claims]) for name in ("first", "last"))
-        moves, chance = f"from {first}; to {last}", _range(floors) if floors else ""
-    moves += f"; by chance {chance}" if chance else ""
-    emerged = [c for c in claims if _emerged(c)]
-    count = "" if len(claims) == 1 else f" in {len(emerged)} of {len(claims)} runs"
-    if emerged:
-        return f"{name.capitalize()} grew{count} ({moves}): it {shown.label}."
-    if any(c["last_ci"][1] < c["first_ci"][0] for c in claims):
-        return f"{name.capitalize()} did not emerge; it fell ({moves})."
-    return f"No clear change of {name} appeared ({moves})."
 
 
 def _laws(fits: pd.DataFrame, ways: Mapping[str, Way]) -> list[str]:

@@ -18,6 +18,7 @@ from analysis.estimators.bootstrap import ClusterSums
 from analysis.estimators.replicates import Hump, hump, stacked
 from analysis.pool.curves import pool_groups
 from analysis.records.run_curves import RunCurves
+from analysis.records.way import POOL, grouped
 from analysis.study.columns import run_columns
 from analysis.study.study import Study, once
 from analysis.study.table import COUNT, NATS, SD, TEXT, YES, Column, Sheet, Table
@@ -42,7 +43,7 @@ def _of_pool(study: Study) -> Iterator[dict[str, Any]]:
             sums = [each.sums[score] for each in group.replicates]
             curves, weight = stacked(sums, np.arange(len(first.sums[score].weight)))
             found = hump(curves, kl, study.stream(f"humps {group.proxy} {score}"), weight)
-            yield _row(group.proxy, BEST_OF_N, BEST_OF_N, score, len(group.replicates), found)
+            yield _row(group.proxy, BEST_OF_N, str(POOL), score, len(group.replicates), found)
 
 
 def _places(sums: ClusterSums, use: np.ndarray) -> ClusterSums:
@@ -51,10 +52,12 @@ def _places(sums: ClusterSums, use: np.ndarray) -> ClusterSums:
 
 def _of_runs(study: Study) -> Iterator[dict[str, Any]]:
     whole = [e for e in study.curves if e.run.status == "complete" and e.measured("kl") and e.steps[0] == 0]
+    ways = grouped((each.run.way, each.run.group) for each in whole if each.run.control == "path")
     settings: dict[tuple[str, str, str], list[RunCurves]] = {}
     for each in whole:
         kind = PATH if each.run.control == "path" else ENDS
-        settings.setdefault((each.run.proxy, str(each.run.way), kind), []).append(each)
+        label = str(ways[each.run.way, each.run.group] if kind == PATH else each.run.way)
+        settings.setdefault((each.run.proxy, label, kind), []).append(each)
     for (proxy, way, kind), runs in settings.items():
         by_replicate: dict[int, list[RunCurves]] = {}
         for each in runs:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from pydantic import Field, model_validator
 
 from reward_models.annotators import AnyAnnotator
-from reward_models.backbone import AnyModel, Scratch
+from reward_models.backbone import AnyModel
 from reward_models.bradley_terry import Fit
 from reward_models.component import Component
 
@@ -47,8 +47,8 @@ class Proxy(Component):
     share_pairs: bool = False
     """Replicates differ in head and order of training only: all learn from the pairs and labels of the
     first."""
-    model: AnyModel = Scratch()
-    """Network of its backbone; equal to `reference.model`, it shares π_ref's fine-tuning."""
+    model: AnyModel | None = None
+    """Network of its backbone; default: π_ref's, whose fine-tuning it then shares."""
     fit: Fit = Fit()
     """How it is fitted."""
     annotator: AnyAnnotator | None = None

@@ -67,6 +67,8 @@ class RunGroup(Component):
     """What is changed to resist overoptimisation; default: the experiment's `mitigation`."""
     control: AnyControl = PathControl()
     """How KL is spent."""
+    replicates: int | None = Field(None, ge=1, strict=True)
+    """Optimise against the first so many replicates of each proxy; default: against all."""
     seeds: int = Field(1, ge=1, strict=True)
     """Policies per proxy replicate and budget."""
     steps: int | None = Field(None, ge=1, strict=True)
@@ -215,7 +217,9 @@ class Experiment(Component):
         if self.world.takes_pretrained_models:
             return []
         models = {"reference.model": self.reference.model}
-        models |= {f"proxies.{name}.model": proxy.model for name, proxy in self.proxies.items()}
+        models |= {
+            f"proxies.{name}.model": proxy.model for name, proxy in self.proxies.items() if proxy.model
+        }
         if isinstance(self.gold, Trained):
             models["gold.model"] = self.gold.model
         return [

@@ -121,7 +121,7 @@ class _Planner:
             inputs = {"gold": self.gold, "heldout": self.heldout}
             return self.add("control", "training.stages.proxy:copy_gold", common, inputs, gold_side=True)
         labels = self.labels(label, proxy, replicate)
-        backbone = self.backbone(proxy.model, f"backbone of {name}")
+        backbone = self.backbone(proxy.model or self.config.reference.model, f"backbone of {name}")
         trained = self.add(
             "proxy",
             "training.stages.proxy:fit_proxy",

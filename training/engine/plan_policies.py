@@ -59,7 +59,8 @@ class Policies:
         for name, replicates in proxies.items():
             if run.proxies is None or name in run.proxies:
                 mitigation = run.mitigation or self.config.mitigation
-                first = range(0, len(replicates), mitigation.asks() if mitigation else 1)
+                count = min(len(replicates), run.replicates or len(replicates))
+                first = range(0, count, mitigation.asks() if mitigation else 1)
                 places = product(first, run.control.allotted(), range(run.seeds))
                 for replicate, budget, seed in places:
                     yield self._policy(Place(group, name, replicate, budget, seed), run, replicates)

@@ -176,7 +176,7 @@ def _pool(
     for name, stage in proxies.items():
         ranked, reward = best_of_n.Pool.rank(raw[name]), truth.proxy(stage, standardised=False)
         for n in N:
-            if n * best_of_n.RELIABLE_RATIO > size:
+            if n > best_of_n.grid(size).max():
                 continue
             law, each = exact.best_of_n(log_ref, reward, n), np.array([n])
             where, kl = f"best of {n} by {name}", float(exact.kl(law, log_ref).mean())

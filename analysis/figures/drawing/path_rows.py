@@ -10,6 +10,7 @@ import pandas as pd
 
 from analysis.figures.drawing.panels import FEW
 from analysis.figures.drawing.style import Look
+from analysis.tables.humps import ENDS
 
 MEAN = "mean of seeds"
 """``run_id`` of the rows that average the seeds of one proxy."""
@@ -109,12 +110,6 @@ def peak(rows: pd.DataFrame, quantity: str) -> Peak | None:
     return Peak(**at, turned=0 < place < len(values) - 1)
 
 
-def turning_point(rows: pd.DataFrame) -> Peak | None:
-    """Where the gold curve of one case turned, if it did."""
-    top = peak(rows, "gold")
-    return top if top is not None and top.turned else None
-
-
 @dataclass(frozen=True)
 class Case:
     """The rows of one method and one proxy, and what to call them."""
@@ -124,6 +119,14 @@ class Case:
     title: str
     """Two lines: the method as people call it, and what it was optimised against."""
     rows: pd.DataFrame
+
+
+def turning_point(case: Case, humps: pd.DataFrame) -> Peak | None:
+    """Where the gold curve of one case is highest, if the table of humps shows that it rose and fell."""
+    if humps.empty:
+        return None
+    mine = humps[(humps["way"] == case.method) & (humps["proxy"] == case.proxy) & (humps["method"] != ENDS)]
+    return peak(case.rows, "gold") if mine.loc[mine["score"] == "gold", "hump"].any() else None
 
 
 def cases(rows: pd.DataFrame, looks: Mapping[str, Look]) -> list[Case]:

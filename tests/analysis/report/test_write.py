@@ -100,7 +100,8 @@ def test_figures_are_numbered_through_and_single_behaviours_come_last(quiz: Path
 def test_a_failed_run_and_a_gap_are_named(quiz: Path) -> None:
     text = page(quiz).text
     assert "loss is nan at step 15" in text
-    assert "proxy score rose in 2 of 2" in text, "a run that broke off is no evidence about whole paths"
+    said = re.search(r"Along unpenalised paths, these rose and then fell: gold for \d of (\d)", text)
+    assert said and said[1] == "2", "a run that broke off is no evidence about whole paths"
     assert "This experiment is partial" in text
     assert "sampled but never scored" in text
 
@@ -138,10 +139,11 @@ def test_findings_say_what_was_planted_and_what_was_not(tmp_path: Path) -> None:
     assert "highest at KL 3.0 nats" in starved[1]
     assert ample[1].startswith("The gold score rose and no clear fall appeared")
     assert ample[2].startswith("The oracle score rose and then fell")
-    assert starved[3].startswith("No clear change of sycophancy appeared")
+    assert starved[3].startswith("No growth of sycophancy is shown")
+    assert starved[4].startswith("Beside a third party's belief")
     assert found["KL budgets"][0].startswith("3 of 4 runs with a KL budget ended within 25 % of it")
-    assert "gold rose and then fell in 1 of 2" in headline(computed)
-    assert "sycophancy grew in 0 of 2" in headline(computed)
+    assert "Along unpenalised paths, these rose and then fell: gold for 1 of 2" in headline(computed)
+    assert "Sycophancy grew along 0 of 2 paths." in headline(computed)
 
 
 @pytest.mark.parametrize(
@@ -187,7 +189,7 @@ def test_an_experiment_without_any_point_still_gets_a_report(tmp_path: Path) -> 
     shutil.rmtree(path / "rloo-path-starved-0-0")
     write_report(path)
     text = page(path).text
-    assert "No path run left enough scored points" in text
+    assert "No run left enough scored points" in text
     assert "the run left no point" in text
 
 

@@ -179,6 +179,17 @@ def test_every_cell_of_budgets_seeds_and_proxies_is_one_run_of_its_own() -> None
     assert {r["proxy_pairs"] for r in rows if r["proxy"] == "starved"} == {60}
 
 
+def test_policies_of_the_first_replicates_are_those_of_all() -> None:
+    """Best of n asks every replicate; policies, which cost more, may be few."""
+    every = planned(("proxies.starved.seeds", 4))
+    few = planned(("proxies.starved.seeds", 4), ("runs.budget.replicates", 2), ("runs.path.replicates", 1))
+    rows = [(run.row["group"], run.row["proxy"], run.row["proxy_seed"]) for run in few.runs]
+    assert {row for row in rows if row[1] == "starved"} == {
+        ("path", "starved", 0), ("budget", "starved", 0), ("budget", "starved", 1)
+    }  # fmt: skip
+    assert {run.train.key for run in few.runs} < {run.train.key for run in every.runs}
+
+
 def test_a_seed_repeats_a_run_and_nothing_else() -> None:
     assert redone(("runs.path.seeds", 2)) == policies({f"{run}-seed1" for run in PATHS})
 
