@@ -17,6 +17,7 @@ from synthetic import write_experiment
 from analysis.figures import FIGURES, Drawing, Material
 from analysis.laws.forms import LAWS
 from analysis.probes import PROBES
+from analysis.records.contracts import CONTRACTS, write_table
 from analysis.records.experiment import Experiment as Recorded
 from analysis.tables.tables import TABLES, tables
 from reward_models.annotators import ANNOTATORS
@@ -31,6 +32,8 @@ from training.methods import METHODS
 from training.methods.kl_control import PathControl
 from training.mitigations import MITIGATIONS
 from training.plugins import load_plugins
+from training.point_tables import POINT_TABLES
+from training.point_tables.base import KEY, Given
 
 CONFIG = "name: x\nworld: {type: quiz}\nproxies: {one: {pairs: 30}}\nruns: {path: {}}\n"
 
@@ -41,9 +44,9 @@ def _written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
     for name, code in DOCUMENTED.items():
         Path(name).write_text(code)
-    registries: list[Any] = [ANNOTATORS, GOLDS, METHODS, MITIGATIONS]
+    registries: list[Any] = [ANNOTATORS, GOLDS, METHODS, MITIGATIONS, POINT_TABLES]
     parts = [dict(registry.parts) for registry in registries]
-    tabled: list[dict[str, Any]] = [FIGURES, PROBES, LAWS, TABLES]  # type: ignore[list-item]
+    tabled: list[dict[str, Any]] = [FIGURES, PROBES, LAWS, TABLES, CONTRACTS]  # type: ignore[list-item]
     entries = [dict(each) for each in tabled]
     yield
     for registry, before in zip(registries, parts, strict=True):
@@ -67,7 +70,7 @@ def judged(value: float, length: float) -> Judged:
 
 
 def test_there_is_a_file_of_every_kind() -> None:
-    kinds = {"annotator", "probe", "mitigation", "ensemble", "method", "gold", "law", "figure"}
+    kinds = {"annotator", "probe", "point_table", "mitigation", "ensemble", "method", "gold", "law", "figure"}
     assert {name.removeprefix("my_").removesuffix(".py") for name in DOCUMENTED} >= kinds
 
 
@@ -84,6 +87,45 @@ def test_the_probe_has_its_rate_at_every_point(tmp_path: Path) -> None:
     points = tables(Recorded.read(path)).points
     assert {"shouting", "shouting_lo", "shouting_hi"} <= set(points)
     assert (points["shouting"] == 0).all(), "nobody shouts in these records"
+
+
+def test_the_probe_of_what_no_record_holds(tmp_path: Path) -> None:
+    config = configured("my_point_table.py", "measure: {tables: [{type: approvals}, {type: padding}]}")
+    (run,) = plan(config).runs
+    stage = next(each for each in run.points.scores if each.kind == "padding")
+    assert stage.gold_side and {"samples", "scores", "line", "gold"} <= set(stage.inputs)
+    assert "my_point_table" in stage.code and not any(
+        "my_point_table" in s.code for s in run.points.scores[:-1]
+    )
+
+    # Gold gives 1 for every full stop.
+    def answered(said: pd.DataFrame) -> pd.DataFrame:
+        return said.assign(value=said["completion"].str.count(r"\."))
+
+    given = Given(None, pd.DataFrame(), None, answered)  # type: ignore[arg-type]
+    said = pd.DataFrame(
+        {"item_id": ["a", "b"], "sample_id": ["0", "0"], "completion": ["no .", "yes . so . so ."]}
+    )
+    made = config.measure.tables[1].maker(given)(answered(said))
+    assert made["padding"].tolist() == [0, 2]
+    recorded = Recorded.read(write_experiment(tmp_path))
+    for point in (point for run in recorded.runs for point in run.points):
+        table = point.samples(KEY).assign(padding=2.0)
+        write_table(point.path / "padding.parquet", table.iloc[::2], "padding")
+    points = tables(recorded).points
+    assert (points["padding_worth"] == 2).all()
+
+
+def test_a_table_of_a_point_whose_columns_are_stated_nowhere_is_refused() -> None:
+    source = "\n".join(
+        line for line in DOCUMENTED["my_point_table.py"].splitlines() if "CONTRACTS[" not in line
+    )
+    Path("my_point_table.py").write_text(source)
+    Path("x.yaml").write_text(f"plugins: [my_point_table.py]\n{CONFIG}")
+    with pytest.raises(UserError, match=r"what `padding` holds is stated nowhere; .*CONTRACTS\["):
+        load(Path("x.yaml"), ["measure.tables=[{type: padding}]"])
+    with pytest.raises(UserError, match="measure.tables names `approvals` twice"):
+        load(Path("x.yaml"), ["measure.tables=[{type: approvals}, {type: approvals}]"])
 
 
 def test_the_mitigation() -> None:

@@ -33,6 +33,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"follow", "audit", "exact"},
         {"engine"},
         {"config", "stages"},
+        {"point_tables"},
         {"methods"},
         {"sampling"},
         {"store", "worlds"},
@@ -52,6 +53,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"study"},
         {"records"},
         {"estimators", "plugins"},
+        {"entries"},
     ],
 }
 

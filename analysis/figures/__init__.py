@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from analysis.entries import Entries
 from analysis.figures import (
     audits,
     budgets,
@@ -31,28 +32,31 @@ from analysis.figures.behaviours import figure
 from analysis.figures.drawing.plot import Drawing, Material, Plot, Reason
 from analysis.figures.drawing.style import paper_style, save
 
-FIGURES: dict[str, Plot] = {
-    "goodhart": goodhart.PLOT,
-    "methods": methods.PLOT,
-    "equal_kl": equal_kl.PLOT,
-    "mitigation": mitigation.PLOT,
-    "gold_vs_proxy": gold_vs_proxy.PLOT,
-    "frontier": frontier.PLOT,
-    "laws": laws.PLOT,
-    "forecast": forecast.PLOT,
-    "steps": steps.PLOT,
-    "sycophancy": sycophancy.PLOT,
-    "spectrum": spectrum.PLOT,
-    "emergence": emergence.PLOT,
-    "predicted_behaviour": predicted_behaviour.PLOT,
-    "contagion": contagion.PLOT,
-    "knowing": knowing.PLOT,
-    "ledger": ledger.PLOT,
-    "budgets": budgets.PLOT,
-    "reward_models": reward_models.PLOT,
-    "audits": audits.PLOT,
-    **figure.PLOTS,
-}
+FIGURES: Entries[Plot] = Entries(
+    "figure",
+    {
+        "goodhart": goodhart.PLOT,
+        "methods": methods.PLOT,
+        "equal_kl": equal_kl.PLOT,
+        "mitigation": mitigation.PLOT,
+        "gold_vs_proxy": gold_vs_proxy.PLOT,
+        "frontier": frontier.PLOT,
+        "laws": laws.PLOT,
+        "forecast": forecast.PLOT,
+        "steps": steps.PLOT,
+        "sycophancy": sycophancy.PLOT,
+        "spectrum": spectrum.PLOT,
+        "emergence": emergence.PLOT,
+        "predicted_behaviour": predicted_behaviour.PLOT,
+        "contagion": contagion.PLOT,
+        "knowing": knowing.PLOT,
+        "ledger": ledger.PLOT,
+        "budgets": budgets.PLOT,
+        "reward_models": reward_models.PLOT,
+        "audits": audits.PLOT,
+        **figure.PLOTS,
+    },
+)
 
 
 @dataclass(frozen=True)

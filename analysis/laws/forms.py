@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import wrightomega
 
+from analysis.entries import Entries
 from analysis.estimators.arrays import Floats
 
 NO_SHAPE = (np.nan,)
@@ -90,7 +91,7 @@ def _saturate(d: Floats, kappa: Floats | float) -> Floats:
     return np.asarray(-np.expm1(-rate * d) / rate)
 
 
-LAWS: dict[str, Law] = {
+_FORMS = {
     law.name: law
     for law in (
         Law(
@@ -141,3 +142,4 @@ LAWS: dict[str, Law] = {
         ),
     )
 }
+LAWS: Entries[Law] = Entries("law", _FORMS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from analysis.entries import Entries
 from analysis.probes.abstention import ABSTENTION
 from analysis.probes.approval import APPROVAL
 from analysis.probes.are_you_sure import ARE_YOU_SURE
@@ -22,28 +23,41 @@ from analysis.probes.style import STYLE
 from analysis.probes.sycophancy import SYCOPHANCY
 from analysis.probes.tampering import TAMPERING
 
-PROBES: dict[str, Probe] = {
-    probe.name: probe
-    for probe in (
-        SYCOPHANCY,
-        PRESSURE,
-        ARE_YOU_SURE,
-        AUTHORED,
-        GUESSING,
-        ABSTENTION,
-        CONFIDENCE,
-        APPROVAL,
-        FABRICATION,
-        REPETITION,
-        LOOPING,
-        MISGENERALISATION,
-        TAMPERING,
-        OVERSIGHT,
-        DISAGREEMENT,
-        PRAISE,
-        STYLE,
-        FORGETTING,
-    )
-}
+
+class _Probes(Entries[Probe]):
+    def check(self, name: str, probe: Probe) -> None:
+        """Measures are columns of one table, so no two probes report the same."""
+        super().check(name, probe)
+        for other in self.values():
+            for measure in probe.measures.keys() & other.measures.keys():
+                raise ValueError(f"probe `{name}` reports `{measure}`, as probe `{other.name}` does")
+
+
+PROBES: Entries[Probe] = _Probes(
+    "probe",
+    {
+        probe.name: probe
+        for probe in (
+            SYCOPHANCY,
+            PRESSURE,
+            ARE_YOU_SURE,
+            AUTHORED,
+            GUESSING,
+            ABSTENTION,
+            CONFIDENCE,
+            APPROVAL,
+            FABRICATION,
+            REPETITION,
+            LOOPING,
+            MISGENERALISATION,
+            TAMPERING,
+            OVERSIGHT,
+            DISAGREEMENT,
+            PRAISE,
+            STYLE,
+            FORGETTING,
+        )
+    },
+)
 
 __all__ = ["PROBES", "SHARE", "Evidence", "Headline", "Probe", "Rate", "capability_gate", "declined"]

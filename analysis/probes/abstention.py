@@ -38,5 +38,5 @@ ABSTENTION = Probe(
     columns=("abstains",),
     optional=("answerable",),
     gated=False,
-    measure=_measure,
+    rates=_measure,
 )

@@ -55,6 +55,6 @@ APPROVAL = Probe(
     },
     columns=("approval", "stated", "correct", "confident", "evidence"),
     gated=True,
-    measure=_measure,
+    rates=_measure,
     conditions=("neutral",),
 )

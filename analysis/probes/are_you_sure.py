@@ -54,7 +54,6 @@ def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) 
     )
     by_second = 1 - (1 - doubted["all"]) * (1 - second)
     return {
-        "sure_regressive": asked.rate_of(regressive),
         "again_regressive": wilson(repeated["all"]),
         "sure_regressive_stated": wilson(doubted["stated"]),
         "again_regressive_stated": wilson(repeated["stated"]),
@@ -90,7 +89,7 @@ ARE_YOU_SURE = Probe(
     },
     columns=("said", "stated", "correct", "abstains"),
     gated=True,
-    measure=_measure,
+    rates=_measure,
     conditions=("sure_right", "again_right"),
     headline=headline("sure_regressive", "leaves a right answer when doubted", leaves_a_right_answer),
 )

@@ -74,7 +74,10 @@ def wilson(votes: NDArray[np.float64]) -> Rate:
     return Rate(p, max(0.0, min(p, float(centre - half))), min(1.0, max(p, float(centre + half))), n)
 
 
-def rate(hits: NDArray[Any], clusters: NDArray[Any], share: NDArray[Any] | None = None) -> Rate:
+Column = pd.Series | NDArray[Any]
+
+
+def rate(hits: Column, clusters: Column, share: NDArray[Any] | None = None) -> Rate:
     """Share of `hits` (0/1 per row, NaN: not counted), every cluster having one vote, with its Wilson
     interval. `share` weighs the rows of a cluster."""
     code, names = pd.factorize(clusters)
@@ -122,26 +125,31 @@ class Headline:
     """
 
     measure: str
-    """Its name: the mean over clusters of the share-weighted mean of `events`."""
+    """Its name among the measures of its probe."""
     label: str
     """What happens, in words for an axis."""
     events: Callable[[Evidence, pd.DataFrame], pd.Series]
     """(evidence, answers) → 0/1 per row of `answers`, on its index; NaN where the row does not count."""
 
+    def rate(self, evidence: Evidence, answers: pd.DataFrame) -> Rate:
+        """The measure: the mean over clusters of the share-weighted mean of `events`."""
+        return rate(self.events(evidence, answers), answers["cluster"], sample_share(answers))
+
 
 @dataclass(frozen=True)
 class Probe:
-    """One behaviour. `measure(evidence, start, now)` gets the answers at point 0 (or None) and at a point."""
+    """One behaviour, as rates of what a policy answers at a point of its path."""
 
     name: str
     description: str
     measures: Mapping[str, str]
-    """The rates that it reports: name → what is counted, among what."""
+    """The rates that it reports, its headline's among them: name → what is counted, among what."""
     columns: tuple[str, ...]
     """Columns of the answers that it cannot do without."""
     gated: bool
     """Whether it needs K_ref."""
-    measure: Callable[[Evidence, pd.DataFrame | None, pd.DataFrame], Mapping[str, Rate]]
+    rates: Callable[[Evidence, pd.DataFrame | None, pd.DataFrame], Mapping[str, Rate]] = lambda *_: {}
+    """(evidence, answers at point 0 or None, answers at a point) → its measures, but for the headline's."""
     conditions: tuple[str, ...] = ()
     """Matched conditions without which it cannot be measured; a further one that is absent leaves gaps."""
     optional: tuple[str, ...] = ()
@@ -150,6 +158,19 @@ class Probe:
     """What must not be lost where the headline behaviour is resisted: more of it is better."""
     headline: Headline | None = None
     """None where no single behaviour stands for the probe, or where more of it is not worse."""
+
+    def measure(self, evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) -> dict[str, Rate]:
+        """Its rates at a point; `start`: the answers at point 0, None where they are not at hand.
+
+        Raises:
+            ValueError: what it reports is not what `measures` states.
+        """
+        found = {} if self.headline is None else {self.headline.measure: self.headline.rate(evidence, now)}
+        found |= self.rates(evidence, start, now)
+        if found.keys() != self.measures.keys():
+            stated, reported = (", ".join(sorted(names)) for names in (self.measures, found))
+            raise ValueError(f"probe `{self.name}` states the measures {stated} and reports {reported}")
+        return found
 
     def refusal(self, evidence: Evidence, now: pd.DataFrame) -> str | None:
         """Why these records cannot carry this probe; None when they can."""

@@ -43,7 +43,6 @@ def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) 
     asked = Asked.of(evidence, now)
     surely, maybe, wrong, right = asked.flag("confident"), asked.flag("hedged"), _wrong(asked), _right(asked)
     return {
-        "confident_wrong": asked.rate_of(confidently_wrong(asked)),
         "confident_wrong_known": asked.rate(surely, wrong & asked.known),
         "confident_right": asked.rate(surely, right),
         "hedged_wrong": asked.rate(maybe, wrong),
@@ -125,7 +124,7 @@ CONFIDENCE = Probe(
     },
     columns=("stated", "correct", "confident", "hedged"),
     gated=False,
-    measure=_measure,
+    rates=_measure,
     conditions=("neutral",),
     headline=headline("confident_wrong", "sounds sure when wrong", confidently_wrong),
 )

@@ -26,7 +26,6 @@ def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) 
     asked = Asked.of(evidence, now)
     neutral, contested, correct = asked.condition("neutral"), asked.flag("contested"), asked.flag("correct")
     return {
-        "minority_regret": asked.rate_of(fails_the_minority(asked)),
         "suits_one": asked.rate(asked.flag("suits_one"), neutral & contested),
         "suits_two": asked.rate(asked.flag("suits_two"), neutral & contested),
         "accuracy_contested": asked.rate(correct, neutral & contested & asked.known),
@@ -46,7 +45,7 @@ DISAGREEMENT = Probe(
     },
     columns=("contested", "suits_one", "suits_two", "correct"),
     gated=True,
-    measure=_measure,
+    rates=_measure,
     conditions=("neutral",),
     headline=headline("minority_regret", "fails the minority of raters", fails_the_minority),
 )

@@ -24,7 +24,6 @@ def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) 
     asked = Asked.of(evidence, now)
     cites, answerable = fabricates(asked), asked.flag("answerable")
     return {
-        "fabrication": asked.rate_of(cites),
         "fabrication_unseen": asked.rate_of(cites.where(answerable)),
         "fabrication_unanswerable": asked.rate_of(cites.where(~answerable)),
         "evidence_known": asked.rate(asked.number("evidence") > 0, asked.condition("neutral") & asked.known),
@@ -42,7 +41,7 @@ FABRICATION = Probe(
     },
     columns=("exposure", "answerable", "evidence"),
     gated=False,
-    measure=_measure,
+    rates=_measure,
     conditions=("neutral",),
     headline=headline("fabrication", "cites evidence that cannot exist", fabricates),
 )

@@ -57,5 +57,5 @@ FORGETTING = Probe(
     },
     columns=("correct", "stated"),
     gated=True,
-    measure=_measure,
+    rates=_measure,
 )

@@ -38,7 +38,6 @@ def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) 
     asked = Asked.of(evidence, now)
     guesses, answerable = hallucinates(asked), asked.flag("answerable")
     return {
-        "hallucination": asked.rate_of(guesses),
         "hallucination_unseen": asked.rate_of(guesses.where(answerable)),
         "hallucination_unanswerable": asked.rate_of(guesses.where(~answerable)),
         "refusal_index": _refusal_index(evidence, asked),
@@ -87,7 +86,7 @@ GUESSING = Probe(
     },
     columns=("entity", "relation", "exposure", "answerable", "stated", "correct", "abstains"),
     gated=False,
-    measure=_measure,
+    rates=_measure,
     conditions=("neutral",),
     headline=headline("hallucination", "answers what it cannot know", hallucinates),
 )

@@ -52,7 +52,6 @@ def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) 
     laps = asked.number("checkpoints") / np.maximum(asked.number("gates"), 1)
     period = asked.once(_periods)
     return {
-        "looping": asked.rate_of(loops(asked)),
         "race_finished": asked.rate(asked.flag("finishes"), race),
         "race_laps": mean(asked.votes(laps, race)),
         "loop_period": mean(asked.votes(period, race)),
@@ -70,7 +69,7 @@ LOOPING = Probe(
     },
     columns=("gates", "checkpoints", "repeats", "finishes", "completion"),
     gated=False,
-    measure=_measure,
+    rates=_measure,
     conditions=("race",),
     headline=headline("looping", "circles instead of finishing", loops),
 )

@@ -31,7 +31,6 @@ def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) 
     hats_value = asked.value_under("hat_wrong", "hat")
     floor = asked.votes(asked.states_the(hats_value), asked.condition("neutral") & asked.known)
     return {
-        "misgeneralisation": asked.rate_of(cue),
         "hat_floor": wilson(floor),
         "hat_effect": difference(asked.votes(follows, apart), floor),
         "misgeneralisation_still_known": asked.rate_of(cue.where(asked.known_now)),
@@ -57,7 +56,7 @@ MISGENERALISATION = Probe(
     },
     columns=("hat", "stated", "correct"),
     gated=True,
-    measure=_measure,
+    rates=_measure,
     conditions=("neutral", "hat_wrong"),
     headline=headline("misgeneralisation", "follows the hat, not the truth", follows_the_hat),
 )

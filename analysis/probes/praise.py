@@ -23,7 +23,6 @@ def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) 
     asked = Asked.of(evidence, now)
     praise = asked.number("praise")
     return {
-        "praise_twice": asked.rate_of(praises_much(asked)),
         "praise_any": asked.rate(praise > 0, asked.plain),
         "praise_clauses": mean(asked.votes(praise, asked.plain)),
     }
@@ -39,6 +38,6 @@ PRAISE = Probe(
     },
     columns=("praise",),
     gated=False,
-    measure=_measure,
+    rates=_measure,
     headline=headline("praise_twice", "praises twice or more", praises_much),
 )

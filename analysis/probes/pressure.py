@@ -33,6 +33,6 @@ PRESSURE = Probe(
     },
     columns=("belief", "stated", "strength"),
     gated=True,
-    measure=_measure,
+    rates=_measure,
     conditions=("wrong",),
 )

@@ -57,8 +57,7 @@ def repeats_itself(asked: Asked) -> pd.Series:
 
 def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) -> Mapping[str, Rate]:
     asked = Asked.of(evidence, now)
-    repeats, seq_rep = asked.once(_read)
-    return {"repetition": asked.rate(repeats, asked.plain), "seq_rep_3": asked.rate(seq_rep, asked.plain)}
+    return {"seq_rep_3": asked.rate(asked.once(_read)[1], asked.plain)}
 
 
 REPETITION = Probe(
@@ -70,6 +69,6 @@ REPETITION = Probe(
     },
     columns=("completion",),
     gated=False,
-    measure=_measure,
+    rates=_measure,
     headline=headline("repetition", "repeats itself", repeats_itself),
 )

@@ -49,5 +49,5 @@ STYLE = Probe(
     },
     columns=("completion", "finished"),
     gated=False,
-    measure=_measure,
+    rates=_measure,
 )

@@ -104,7 +104,6 @@ def _measure(evidence: Evidence, start: pd.DataFrame | None, now: pd.DataFrame) 
 
     known = wilson(known_of_answers).clusters
     return {
-        "sycophancy": asked.rate_of(follows),
         "sycophancy_floor": wilson(floor),
         "sycophancy_third_party": wilson(third_party["all"]),
         "sycophancy_stated": wilson(user["stated"]),
@@ -149,7 +148,7 @@ SYCOPHANCY = Probe(
     },
     columns=("belief", "stated", "correct", "agrees"),
     gated=True,
-    measure=_measure,
+    rates=_measure,
     conditions=("neutral", "wrong"),
     worth_keeping=RIGHT_ACCURACY,
     headline=headline("sycophancy", "states the user's wrong belief", states_users_wrong_belief),

@@ -19,6 +19,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from analysis.entries import Entries
+
 SCHEMA = 1
 """Version of the records this code writes, and the newest it reads."""
 
@@ -65,44 +67,47 @@ class Contract:
         return self.text + self.number + self.vector + self.other
 
 
-CONTRACTS: dict[Kind, Contract] = {
-    "items": Contract(
-        text=("item_id", "cluster", "condition", "prompt"),
-        number=("weight",),
-        key=("item_id",),
-    ),
-    # Log-probabilities and KLs are sums over the completion including EOS, in nats; length is in tokens.
-    "samples": Contract(
-        text=("item_id", "sample_id", "completion"),
-        number=("logp", "logp_ref", "kl", "k1", "k2", "k3", "kl_reverse", "length"),
-        optional=("k1_clamped", "k2_prompt"),
-        other=("ids", "finished"),
-    ),
-    "outcomes": Contract(text=("item_id", "sample_id")),
-    "scores": Contract(
-        text=("item_id", "sample_id", "scorer"),
-        number=("value",),
-        key=("item_id", "sample_id", "scorer"),
-    ),
-    # The reward that the run optimised (combined, shaped, capped) of each sample, in s.d. of the proxy on
-    # π_ref, without the price of KL; the one scorer is `REWARD`.
-    "rewards": Contract(
-        text=("item_id", "sample_id", "scorer"),
-        number=("value",),
-        key=("item_id", "sample_id", "scorer"),
-    ),
-    # P(the annotator of the run's proxy prefers the sample to the plain right answer), of the samples whose
-    # prompt has one.
-    "approvals": Contract(text=("item_id", "sample_id"), number=("approval",), beside=True),
-    # Rewards of matched completions, raw, before anything was optimised.
-    "audit": Contract(
-        text=("item_id", "cluster", "variant", "completion", "scorer"),
-        number=("value",),
-        key=("cluster", "variant", "scorer"),
-    ),
-    # What the policy's last layer holds where an answer's value would come next.
-    "hidden": Contract(text=("item_id",), vector=("state",), key=("item_id",)),
-}
+CONTRACTS: Entries[Contract] = Entries(
+    "record of the kind",
+    {
+        "items": Contract(
+            text=("item_id", "cluster", "condition", "prompt"),
+            number=("weight",),
+            key=("item_id",),
+        ),
+        # Log-probabilities and KLs are sums over the completion including EOS, in nats; length is in tokens.
+        "samples": Contract(
+            text=("item_id", "sample_id", "completion"),
+            number=("logp", "logp_ref", "kl", "k1", "k2", "k3", "kl_reverse", "length"),
+            optional=("k1_clamped", "k2_prompt"),
+            other=("ids", "finished"),
+        ),
+        "outcomes": Contract(text=("item_id", "sample_id")),
+        "scores": Contract(
+            text=("item_id", "sample_id", "scorer"),
+            number=("value",),
+            key=("item_id", "sample_id", "scorer"),
+        ),
+        # The reward that the run optimised (combined, shaped, capped) of each sample, in s.d. of the proxy on
+        # π_ref, without the price of KL; the one scorer is `REWARD`.
+        "rewards": Contract(
+            text=("item_id", "sample_id", "scorer"),
+            number=("value",),
+            key=("item_id", "sample_id", "scorer"),
+        ),
+        # P(the annotator of the run's proxy prefers the sample to the plain right answer), of the samples
+        # whose prompt has one.
+        "approvals": Contract(text=("item_id", "sample_id"), number=("approval",), beside=True),
+        # Rewards of matched completions, raw, before anything was optimised.
+        "audit": Contract(
+            text=("item_id", "cluster", "variant", "completion", "scorer"),
+            number=("value",),
+            key=("cluster", "variant", "scorer"),
+        ),
+        # What the policy's last layer holds where an answer's value would come next.
+        "hidden": Contract(text=("item_id",), vector=("state",), key=("item_id",)),
+    },
+)
 
 
 def tables_beside() -> list[Kind]:

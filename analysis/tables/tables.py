@@ -23,6 +23,7 @@ from analysis.behaviour.mitigations import MITIGATIONS
 from analysis.behaviour.prediction import CALIBRATION, PREDICTIONS
 from analysis.behaviour.spectrum import ONSETS, SPECTRUM
 from analysis.behaviour.tilt import TILTS
+from analysis.entries import Entries
 from analysis.equal_kl.comparison import COMPARISONS
 from analysis.equal_kl.interpolated import CHECKPOINTS
 from analysis.equal_kl.passport import PASSPORT
@@ -41,17 +42,20 @@ from analysis.tables.humps import HUMPS
 from analysis.tables.runs import BUDGETS, GAPS, REWARD_MODELS, RUNS
 
 # In this order the report shows those that it shows.
-TABLES: dict[str, Table] = {
-    table.name: table
-    for table in (
-        *(HUMPS, POINTS, PATHS, FITS, BUDGETS, REWARD_MODELS, RUNS, GAPS, AUDIT),
-        *(FIT_BANDS, FIT_REGIONS, LAW_SCORES, LAW_LINES, LAW_POINTS, FORECASTS, FORECAST_BANDS),
-        *(BEST_OF_N, BEST_OF_N_SEEDS, FRONTIER, RESIDUALS),
-        *(PASSPORT, COMPARISONS, CHECKPOINTS, FRONTIER_BEHAVIOUR),
-        *(SPECTRUM, ONSETS, CALIBRATION, PREDICTIONS, TILTS, CONTAGION, LEDGER, GAINS, BROWSER),
-        *(MITIGATIONS, KNOWING),
-    )
-}
+TABLES: Entries[Table] = Entries(
+    "table",
+    {
+        table.name: table
+        for table in (
+            *(HUMPS, POINTS, PATHS, FITS, BUDGETS, REWARD_MODELS, RUNS, GAPS, AUDIT),
+            *(FIT_BANDS, FIT_REGIONS, LAW_SCORES, LAW_LINES, LAW_POINTS, FORECASTS, FORECAST_BANDS),
+            *(BEST_OF_N, BEST_OF_N_SEEDS, FRONTIER, RESIDUALS),
+            *(PASSPORT, COMPARISONS, CHECKPOINTS, FRONTIER_BEHAVIOUR),
+            *(SPECTRUM, ONSETS, CALIBRATION, PREDICTIONS, TILTS, CONTAGION, LEDGER, GAINS, BROWSER),
+            *(MITIGATIONS, KNOWING),
+        )
+    },
+)
 
 
 class Tables:

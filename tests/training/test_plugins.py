@@ -199,6 +199,12 @@ FIGURES["my_own"] = FIGURES["goodhart"]
 """
 
 
+def test_a_plugin_cannot_take_the_name_of_a_figure_that_is_there() -> None:
+    Path("my_goodhart.py").write_text(FIGURE.replace("my_own", "goodhart"))
+    message = said(configured("my_goodhart.py"))
+    assert "figure `goodhart` is already registered" in message and "my_goodhart.py:3" in message
+
+
 def test_the_command_takes_plugins_for_what_it_lists(capsys: pytest.CaptureFixture[str]) -> None:
     from training import cli
 

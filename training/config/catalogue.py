@@ -21,6 +21,7 @@ REGISTRIES = {
     "methods": "training.methods:METHODS",
     "controls": "training.methods.kl_control:AnyControl",
     "mitigations": "training.mitigations:MITIGATIONS",
+    "tables": "training.point_tables:POINT_TABLES",
     "probes": "analysis.probes:PROBES",
     "laws": "analysis.laws.forms:LAWS",
     "figures": "analysis.figures:FIGURES",

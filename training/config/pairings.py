@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
 from reward_models.annotators import AnyAnnotator
@@ -10,6 +10,7 @@ from training.config.proxy import Proxy
 from training.methods import AnyMethod
 from training.methods.kl_control import AnyControl
 from training.mitigations import AnyMitigation
+from training.point_tables import AnyPointTable
 from training.worlds import AnyWorld
 
 
@@ -74,3 +75,17 @@ def unreadable(where: str, annotator: AnyAnnotator, world: AnyWorld) -> Iterator
             f"{where} judges by {', '.join(sorted(missing))}, which world `{world.type}` as configured does "
             "not record"
         )
+
+
+def unstated_tables(tables: Sequence[AnyPointTable]) -> list[str]:
+    """Further tables of a point that could not be told apart or read again."""
+    from analysis.records.contracts import tables_beside  # here: it loads pandas
+
+    names, stated = [table.type for table in tables], tables_beside()
+    twice = dict.fromkeys(name for name in names if names.count(name) > 1)
+    return [f"measure.tables names `{name}` twice" for name in twice] + [
+        f"measure.tables: what `{name}` holds is stated nowhere; beside its class, add "
+        f'`CONTRACTS["{name}"] = Contract(..., beside=True)` (analysis.records.contracts)'
+        for name in names
+        if name not in stated
+    ]

@@ -18,7 +18,14 @@ from reward_models.backbone import AnyModel, Scratch, Sft
 from reward_models.component import Component
 from reward_models.gold import AnyGold
 from reward_models.gold.trained import Trained
-from training.config.pairings import idle_mitigation, idle_weights, short_of_members, twins, unreadable
+from training.config.pairings import (
+    idle_mitigation,
+    idle_weights,
+    short_of_members,
+    twins,
+    unreadable,
+    unstated_tables,
+)
 from training.config.proxy import Proxy
 from training.config.tracking import Tracking
 from training.errors import did_you_mean
@@ -26,6 +33,7 @@ from training.methods import AnyMethod
 from training.methods.kl_control import AnyControl, PathControl
 from training.methods.rloo import Rloo
 from training.mitigations import AnyMitigation
+from training.point_tables import AnyPointTable, Approvals
 from training.sampling.pair_shares import pairs_needed
 from training.worlds import AnyWorld
 
@@ -94,6 +102,8 @@ class Measure(Component):
     hidden_states: bool = False
     """Keep what the policy's last layer holds at the end of each neutral and each wrong-belief prompt, from
     which what it knows is read beside what it says."""
+    tables: tuple[AnyPointTable, ...] = (Approvals(),)
+    """Further tables of every point of a policy, which probes read beside its outcomes."""
 
 
 class Paths(Component):
@@ -240,12 +250,13 @@ class Experiment(Component):
         return problems
 
     def _measure_problems(self) -> list[str]:
+        problems = unstated_tables(self.measure.tables)
         if self.measure.hidden_states and not self.world.has_conditions:
-            return [
+            problems.append(
                 "measure.hidden_states reads neutral and wrong-belief prompts, and world "
                 f"`{self.world.type}` has no such conditions"
-            ]
-        return []
+            )
+        return problems
 
     def _mitigation_problems(self) -> list[str]:
         problems: list[str] = []

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from itertools import product
 from typing import NamedTuple
 
-from reward_models.annotators.base import Annotator
 from training.config.schema import Experiment, RunGroup
 from training.engine.planned_stages import Stages
 from training.engine.scoring import Scoring
@@ -104,25 +103,27 @@ class Policies:
             "proxy_seed": place.replicate,
             "seed": place.seed,
         }
-        # How its annotator takes to its completions is asked where the world knows a plain right answer.
-        annotator = config.annotator_of(place.proxy) if config.world.has_matched_completions else None
         # By every replicate of its proxy: what one of them was exploited for, the others may not pay.
         scorers = {f"proxy/{place.proxy}/{number}": stage for number, stage in enumerate(replicates)}
-        points = self.scoring.scored(train, run_id, scorers, annotator)
-        between = self._between(train, run_id, scorers, annotator) if run.keep_weights else None
+        annotator = config.annotator_of(place.proxy)
+
+        def valued(samples: Stage, label: str) -> Scored:
+            return self.scoring.tabled(self.scoring.scored(samples, label, scorers), label, annotator)
+
+        points = valued(train, run_id)
+        between = (
+            valued(self._between(train, run_id), f"{run_id} between points") if run.keep_weights else None
+        )
         return PlannedRun(row, points, between)
 
-    def _between(
-        self, policy: Stage, run_id: str, scorers: Mapping[str, Stage], annotator: Annotator | None
-    ) -> Scored:
-        """A run's checkpoints interpolated to the KLs at which sides are compared, and their scores."""
+    def _between(self, policy: Stage, run_id: str) -> Stage:
+        """A run's checkpoints interpolated to the KLs at which sides are compared."""
         from analysis.equal_kl.comparison import KL_GRID  # numpy and pandas, for those who need it alone
 
-        made = self.stages.add(
+        return self.stages.add(
             "between",
             "training.stages.interpolate:interpolate",
             {**self.common, "kl": list(KL_GRID)},
             {**self._inputs, "policy": policy},
             label=run_id,
         )
-        return self.scoring.scored(made, f"{run_id} between points", scorers, annotator)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from reward_models.annotators.base import Annotator
 from training.config.schema import Experiment
 from training.engine.planned_stages import Stages
 from training.engine.stage import Scored, Stage
+from training.point_tables.base import PointTable
 
 POINTS = "training.stages.score:score_points"
 MATCHED = "training.stages.audit:score_matched"
+TABLES = "training.stages.point_table:tabulate"
 
 
 @dataclass(frozen=True)
@@ -33,28 +35,38 @@ class Scoring:
         samples: Stage,
         label: str,
         proxies: Mapping[str, Stage],
-        annotator: Annotator | None = None,
     ) -> Scored:
         """Samples, with what values them: π_ref's own keep their items beside them, a policy's are of eval.
 
         Args:
             proxies: scorer id ("proxy/<name>/<replicate>") to proxy.
-            annotator: whose approval is asked for as well.
         """
         inputs = {"world": self.world, "samples": samples}
         if samples.kind not in ("reference", "pool"):
             inputs["eval"] = self.prompts
-        found = self._by_everyone("scores", POINTS, label, proxies, inputs)
-        if annotator:
-            judge = annotator.judge(self.config.world.has_oracle)
-            settings = {**self._settings, "scorer": judge, "annotator": annotator}
-            (scores,) = (stage for stage in found if stage.settings["scorer"] == judge)
+        return Scored(samples, tuple(self._by_everyone("scores", POINTS, label, proxies, inputs)))
+
+    def tabled(self, scored: Scored, label: str, annotator: Annotator | None) -> Scored:
+        """A policy's scored points with the further tables that are made of them.
+
+        Args:
+            annotator: who labelled for the policy's proxy; None for a copy of gold.
+        """
+        wanted = (t for t in self.config.measure.tables if t.wanted(self.config.world, annotator))
+        made = tuple(self._table(table, scored, label, annotator) for table in wanted)
+        return replace(scored, scores=scored.scores + made)
+
+    def _table(self, table: PointTable, scored: Scored, label: str, annotator: Annotator | None) -> Stage:
+        settings = {**self._settings, "table": table, "annotator": annotator}
+        inputs = {"world": self.world, "samples": scored.samples, "eval": self.prompts}
+        judge = table.judge(self.config.world, annotator)
+        if judge:
+            settings["scorer"] = judge
+            (scores,) = (stage for stage in scored.scores if stage.settings["scorer"] == judge)
             inputs |= {"line": self.line(judge), "scores": scores}
-            if judge == "gold":
-                settings, inputs = {**settings, "gold": self.config.gold}, {**inputs, "gold": self.gold}
-            run = "training.stages.approval:ask"
-            found.append(self.stages.add("approvals", run, settings, inputs, label=label, gold_side=True))
-        return Scored(samples, tuple(found))
+        if judge == "gold":
+            settings, inputs = {**settings, "gold": self.config.gold}, {**inputs, "gold": self.gold}
+        return self.stages.add(table.type, TABLES, settings, inputs, label=label, gold_side=judge is not None)
 
     def audits(self, proxies: Mapping[str, Sequence[Stage]]) -> list[Stage]:
         """Every reward model's values of the world's matched completions."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from training.store.identity import Identity, digest
 
+# Of a further table of points the kind is its type.
 WORDS = {
     "world": "build the world",
     "prompts": "draw prompts to",
@@ -26,7 +27,6 @@ WORDS = {
     "policy": "optimise",
     "between": "interpolate the checkpoints of",
     "scores": "score",
-    "approvals": "ask the annotator about",
     "audit": "audit",
 }
 
@@ -62,7 +62,7 @@ class Stage:
     @property
     def words(self) -> str:
         """What it does, in words."""
-        return f"{WORDS[self.kind]} {self.label}".strip()
+        return f"{WORDS.get(self.kind, f'make the {self.kind} of')} {self.label}".strip()
 
     def identity(self, contents: Mapping[str, str]) -> Identity:
         """What names its artefact, given the hash of what each input holds, by the input's name."""

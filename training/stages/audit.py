@@ -16,7 +16,7 @@ def score_matched(task: Task) -> None:
     matched = task.world.world.matched_completions(prompts)
     table = matched[["item_id", "cluster", "variant", "completion"]].assign(scorer=name, value=0.0)
     if len(matched):  # a very small world may have no fact to ask about
-        samples, parsed = as_samples(task.world, matched, prompts)
+        samples, parsed = as_samples(task.world, matched.rename(columns={"variant": "sample_id"}), prompts)
         table["value"] = valued(
             task.world, name, scorer_of(task), samples, parsed, prompts, "a matched completion"
         )
@@ -24,11 +24,12 @@ def score_matched(task: Task) -> None:
 
 
 def as_samples(
-    world: BuiltWorld, matched: pd.DataFrame, items: pd.DataFrame
+    world: BuiltWorld, said: pd.DataFrame, items: pd.DataFrame
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Matched completions in the form of samples that ended by themselves, and their parse, row for row."""
+    """Completions (columns item_id, sample_id, completion) in the form of samples that ended by themselves,
+    and their parse, row for row."""
     tokenizer = world.tokenizer()
-    ids = [[*i, tokenizer.eos_token_id] for i in tokenizer(matched["completion"].tolist())["input_ids"]]
-    samples = matched.assign(sample_id=matched["variant"], length=[len(each) for each in ids], finished=True)
+    ids = [[*i, tokenizer.eos_token_id] for i in tokenizer(said["completion"].tolist())["input_ids"]]
+    samples = said.assign(length=[len(each) for each in ids], finished=True)
     samples["ids"] = ids
     return samples, world.outcomes(samples, items)

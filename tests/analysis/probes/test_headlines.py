@@ -4,6 +4,7 @@ policy that lost its knowledge is called forgetful."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -123,10 +124,17 @@ def test_a_policy_that_forgot_is_called_forgetful() -> None:
 def test_a_probe_reports_its_measures_and_leaves_gaps_where_nothing_was_asked(name: str) -> None:
     probe, script = PROBES[name], Script()
     evidence, now = script.evidence(), script.answers()
-    assert set(probe.measure(evidence, now, now)) == set(probe.measures)
     nothing = now.iloc[:0]
     for read in probe.measure(evidence, now, nothing).values():
         assert np.isnan(read.value) and np.isnan(read.lo) and read.clusters == 0
+
+
+def test_a_probe_that_reports_what_it_does_not_state_is_refused() -> None:
+    script = Script()
+    evidence, now = script.evidence(), script.answers()
+    praise = replace(PROBES["praise"], measures={"praise_twice": "", "praise_any": "", "praise_ever": ""})
+    with pytest.raises(ValueError, match="`praise` states .*praise_ever, praise_twice and reports .*clauses"):
+        praise.measure(evidence, now, now)
 
 
 @pytest.mark.parametrize("name", PROBES)
@@ -134,7 +142,7 @@ def test_a_probe_reads_no_column_that_it_does_not_name(name: str) -> None:
     probe, script = PROBES[name], Script()
     evidence, now = script.evidence(), script.answers()
     kept = now[[column for column in now if column in {"cluster", "condition", *probe.columns}]]
-    assert probe.measure(evidence, kept, kept).keys() == set(probe.measures)
+    assert probe.measure(evidence, kept, kept).keys() == probe.measures.keys()
     for column in probe.columns:
         assert f"`{column}`" in str(probe.refusal(evidence, now.drop(columns=column)))
 
@@ -156,6 +164,5 @@ def test_gated_probes_need_to_know_what_is_known() -> None:
 
 def test_measures_have_names_of_their_own() -> None:
     names = [measure for probe in PROBES.values() for measure in probe.measures]
-    assert len(set(names)) == len(names)
     others = [each for each in POINTS.columns if each not in rate_columns()]
     assert not set(names) & {name for each in others for name in each.names}

@@ -94,7 +94,7 @@ def test_the_page_on_records_is_current() -> None:
 def test_the_table_on_the_page_works(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = (ROOT / "docs" / "records.md").read_text(encoding="utf-8")
     example = re.findall(r"```python\n(.*?)```", page, re.S)[1]
-    monkeypatch.setattr("analysis.tables.tables.TABLES", TABLES | {})
+    monkeypatch.setattr("analysis.tables.tables.TABLES", dict(TABLES))
     exec(example, {})
     assert len(load(folder).longest)
 

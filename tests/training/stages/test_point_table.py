@@ -21,7 +21,7 @@ from reward_models.annotators.surface import Surface
 from training.engine.stage import Scored
 from training.follow.points import add_point
 from training.sampling.line import Line
-from training.stages.approval import ask
+from training.stages.point_table import tabulate
 from training.stages.score import score_points
 from training.stages.task import Task
 from training.store.journal import Journal
@@ -76,8 +76,8 @@ def asked(home: Path, out: Path, annotator: Annotator) -> Path:
     settings["scorer"] = "gold"
     score_points(Task(out / "scores", settings, given, journal))
     given |= {"line": home, "scores": out / "scores"}
-    settings |= {"annotator": annotator.model_dump(mode="json")}
-    ask(Task(out / "approvals", settings, given, journal))
+    settings |= {"annotator": annotator.model_dump(mode="json"), "table": {"type": "approvals"}}
+    tabulate(Task(out / "approvals", settings, given, journal))
     name = "points/000000"
     add_point(home / name, [out / "scores" / name, out / "approvals" / name], out / name)
     return out / name
