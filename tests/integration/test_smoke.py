@@ -149,7 +149,7 @@ def test_without_a_terminal_it_speaks_in_plain_lines(smoke: Finished) -> None:
     assert smoke.result.stderr == ""
     lines = smoke.result.stdout.splitlines()
     step = re.compile(
-        r"\d+:\d\d  […✓] (build|draw|fine-tune|sample|train|value|label|check|optimise|score|ask|audit) .*"
+        r"\d+:\d\d  […✓] (build|draw|fine-tune|sample|train|value|label|check|optimise|score|make|audit) .*"
     )
     *steps, drawing, count, report = lines
     assert [line for line in steps if not step.fullmatch(line)] == []
@@ -192,18 +192,18 @@ def test_dry_run_says_what_is_reused_and_touches_nothing(smoke: Finished) -> Non
 @pytest.mark.parametrize(
     ("override", "reason", "downstream"),
     [
-        ("policy.beta=0.2", "policy.beta 0.0 -> 0.2", r"(optimise|score|ask the annotator about) rloo-.*"),
+        ("policy.beta=0.2", "policy.beta 0.0 -> 0.2", r"(optimise|score|make the approvals of) rloo-.*"),
         (
             "proxies.ample.fit.epochs=3",
             "fit.epochs 2.0 -> 3.0",
             r"(train|check) proxy ample/0|(audit|score best of n) by proxy/ample/0|"
-            r"(optimise|score|ask the annotator about) rloo-path-ample.*",
+            r"(optimise|score|make the approvals of) rloo-path-ample.*",
         ),
         (
             "measure.items=25",
             "count 24 -> 25",
             r"draw prompts to measure points|audit .*|sample what π_ref knows|score reference .*|"
-            r"(optimise|score|ask the annotator about) rloo-.*",
+            r"(optimise|score|make the approvals of) rloo-.*",
         ),
     ],
 )

@@ -241,5 +241,5 @@ def test_the_config_command_prints_what_a_plugin_part_defaults_to(capsys: pytest
     with pytest.raises(SystemExit):
         cli.main(["config", str(configured("my_annotators", "annotator: {type: impatient}\n"))])
     printed = yaml.safe_load(capsys.readouterr().out)
-    expected = {"type": "impatient", "temperature": 1.0, "flip_rate": 0.0, "haste": 1.0}
+    expected = {"type": "impatient", "judges": None, "temperature": 1.0, "flip_rate": 0.0, "haste": 1.0}
     assert printed["annotator"] == expected

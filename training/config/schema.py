@@ -74,8 +74,7 @@ class RunGroup(Component):
     steps: int | None = Field(None, ge=1, strict=True)
     """Optimiser steps, where they differ from `policy.steps`."""
     keep_weights: bool = Field(False, strict=True)
-    """Keep the policies' weights at every point; the equal-KL comparison then measures policies interpolated
-    between them, rather than interpolate scores."""
+    """Keep the weights at every point: the equal-KL comparison then interpolates these, not scores."""
 
 
 class Pool(Component):
@@ -244,9 +243,8 @@ class Experiment(Component):
                 problems.append(
                     f"{place}.steps means nothing to {method.type}, which takes no gradient steps"
                 )
-            problems += [
-                f"{place}.keep_weights {why}" for why in idle_weights(run.keep_weights, run.control, method)
-            ]
+            idle = idle_weights(run.keep_weights, run.control, method)
+            problems += [f"{place}.keep_weights {why}" for why in idle]
         return problems
 
     def _measure_problems(self) -> list[str]:
