@@ -84,7 +84,8 @@ def test_the_readme_reads_the_records(tmp_path: Path, capsys: pytest.CaptureFixt
         r"(?ms)^```python\n(from analysis import load\n.*?)^```$", PAGES[0].read_text("utf-8")
     )
     records = write_experiment(tmp_path)
-    code = code.replace("runs/quickstart", str(records)).replace("rloo-path-starved-proxy0", "rloo-path-starved-0-0")
+    code = code.replace("runs/quickstart", str(records))
+    code = code.replace("rloo-path-starved-proxy0", "rloo-path-starved-0-0")
     exec(code, {})
     printed = capsys.readouterr().out
     assert all(column in printed for column in ("run_id", "curve", "prompt"))
